@@ -1,0 +1,64 @@
+"""Convergence theory of adaptive optimisation, checked against simulation.
+
+A theorem is data, a simulation is a fused compiled loop, and a verdict compares the two with honest statistics.
+Public names are imported when they are first used, so that ``import anisotropic`` costs NumPy only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "batching",
+    "bounds",
+    "certify",
+    "datasets",
+    "exact",
+    "geometry",
+    "intervals",
+    "noises",
+    "optimizers",
+    "plotting",
+    "problems",
+    "random",
+    "schedules",
+    "setups",
+    "smoothness",
+    "study",
+    "surge",
+)
+_NAMES = {
+    "records": ("BatchRule", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
+    "elementary": ("leaf",),
+    "simulate": ("Tuning", "simulate", "simulate_local", "tune"),
+    "bounds": ("Bound", "Requires", "Source"),
+    "verify": ("fit_rate", "verify"),
+    "search": ("search_worst_case",),
+    "noise_scale": ("gradient_noise_scale",),
+    "advise": ("Advice", "advise"),
+    "extras": ("MissingExtra",),
+    "environment": ("show_versions",),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = ["__version__", *_MODULES, *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, __all__, n=1)
+    raise AttributeError(f"module 'anisotropic' has no name {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,61 @@
+"""How far is the study? A bar on a terminal, a few plain lines in a log; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """Counts cells. `advance` after each; on a terminal a bar with the time left, else a line each tenth of the way."""
+
+    def __init__(self, name: str, total: int, finished: int, quiet: bool) -> None:
+        self.name, self.total, self.finished, self.quiet = name, total, finished, quiet
+        self.failed = 0
+        self._first, self._shown, self._clock = finished, -1, time.perf_counter()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if self.quiet:
+            return self
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        if console.is_terminal and not console.is_dumb_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=console)
+            self._bar.add_task(self.name, total=self.total, completed=self.finished)
+            self._bar.start()
+        elif self._first:
+            self.note(f"{self._first} of {self.total} cells are there already")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, point: dict[str, Any], outcome: dict[str, Any]) -> None:
+        """One cell has ended."""
+        failed = outcome["state"] == "failed"
+        self.finished += not failed
+        self.failed += failed
+        if failed:
+            where = ", ".join(f"{k}={v}" for k, v in point.items())
+            self.note(f"failed: {where}: {outcome['traceback'].strip().splitlines()[-1]}")
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self.finished + self.failed)
+            return
+        tenth = 10 * (self.finished + self.failed) // max(self.total, 1)
+        if tenth > self._shown:
+            self._shown = tenth
+            elapsed = time.perf_counter() - self._clock
+            self.note(f"{self.finished} of {self.total} cells, {elapsed:.0f} s")
+
+    def note(self, text: str) -> None:
+        """A plain line that does not tear the bar."""
+        if self._bar is not None:
+            self._bar.console.print(f"{self.name}: {text}", markup=False, highlight=False)
+        elif not self.quiet:
+            print(f"{self.name}: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,280 @@
+"""What did the study find? Arrays by axis values, tables that fit a terminal, figures, CSV and plain sentences."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..records import Verdict
+from .definition import Axes, Study
+from .store import Cell, Store, StudyError, canonical, writable, write_text
+
+SUMMARY = "summary.json"
+
+
+class Results:
+    """The finished cells of a study, and the way out for everything that is said about them.
+
+    `axes` are those in force, `points` the finished points in grid order, `missing` and `failed` the others.
+    """
+
+    def __init__(self, study: Study, folder: Path, axes: Axes, *, quiet: bool = False) -> None:
+        self.study, self.folder, self.axes, self.quiet = study, folder, axes, quiet
+        store = Store(folder)
+        found = {canonical(p): _in_order(p, store.get(study.key(p))) for p in study.points(axes)}
+        self._cells: dict[str, Cell] = {k: c for k, c in found.items() if c is not None and c.state != "failed"}
+        self.points = [c.point for c in self._cells.values()]
+        self.failed = [c for c in found.values() if c is not None and c.state == "failed"]
+        self.missing = [json.loads(k) for k, c in found.items() if c is None]
+        self.summary: dict[str, Any] = {
+            "schema": 1,
+            "study": study.name,
+            "question": study.document.partition("\n")[0],
+            "axes": axes,
+            "cells": len(found),
+            "finished": len(self.points),
+            "diverged": sum(c.state == "diverged" for c in self._cells.values()),
+            "failed": len(self.failed),
+            "complete": len(self.points) == len(found),
+            "sentences": [],
+            "tables": [],
+            "verdicts": [],
+            "files": [],
+        }
+
+    @property
+    def complete(self) -> bool:
+        """True where every point of the grid has finished."""
+        return self.summary["complete"]
+
+    def cells(self, **select: Any) -> list[Cell]:
+        """The finished cells whose axes have the given values (a value or a list of values for each axis)."""
+        wanted = self._wanted(select)
+        return [c for c in self._cells.values() if all(c.point[k] in v for k, v in wanted.items() if k in c.point)]
+
+    def one(self, **select: Any) -> dict[str, Any]:
+        """The arrays of the one finished cell that the axis values single out."""
+        found = self.cells(**select)
+        if len(found) != 1:
+            raise StudyError(f"{_words(select) or 'no choice'} singles out {len(found)} finished cells; expected one")
+        return found[0].arrays
+
+    def array(self, name: str, **select: Any) -> np.ndarray:
+        """One quantity over the grid.
+
+        Parameters
+        ----------
+        name : str
+            A key of the dict that `cell` returned.
+        **select
+            An axis value drops that axis, a list of values keeps it in the order of the list.
+
+        Returns
+        -------
+        array
+            One dimension for each axis that is left and has more than one value or was selected by a list, in the
+            order of AXES, then the shape of the quantity. Cells without it hold NaN (numbers) or "" (texts).
+
+        Raises
+        ------
+        StudyError
+            No finished cell has the quantity, or its shape differs between cells.
+        """
+        wanted = self._wanted(select)
+        left = {k: wanted.get(k, v) for k, v in self.axes.items()}
+        listed = {k for k, v in select.items() if isinstance(v, (list, tuple))}
+        kept = {k: v for k, v in left.items() if k in listed or (k not in select and len(v) > 1)}
+        found = self.cells(**select)
+        values = {canonical(c.point): np.asarray(c.arrays[name]) for c in found if name in c.arrays}
+        if not values:
+            names = sorted({n for c in found for n in c.arrays})
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise StudyError(f"no finished cell with {_words(select) or 'any point'} has {name!r}; found {names}{hint}")
+        shapes = {v.shape for v in values.values()}
+        if len(shapes) > 1:
+            raise StudyError(f"{name!r} has shapes {sorted(shapes)} in different cells; read them with cells()")
+        kind = np.result_type(*values.values())
+        hole = len(values) < math.prod(len(v) for v in left.values())
+        kind = np.result_type(kind, np.float64) if hole and kind.kind in "iub" else kind
+        shape = tuple(len(v) for v in kept.values())
+        out = np.full(shape + shapes.pop(), "" if kind.kind == "U" else np.nan if hole else 0, dtype=kind)
+        for cell in found:
+            if name in cell.arrays:
+                out[tuple(kept[k].index(cell.point[k]) for k in kept)] = values[canonical(cell.point)]
+        return out
+
+    def _wanted(self, select: Mapping[str, Any]) -> Axes:
+        wanted: Axes = {}
+        for axis, value in select.items():
+            if axis not in self.axes:
+                near = difflib.get_close_matches(axis, self.axes, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise StudyError(f"study {self.study.name} has no axis {axis!r}; it has {', '.join(self.axes)}{hint}")
+            wanted[axis] = list(value) if isinstance(value, (list, tuple)) else [value]
+            for v in wanted[axis]:
+                if v not in self.axes[axis]:
+                    raise StudyError(f"axis {axis!r} has no value {v!r}; it has {self.axes[axis]}")
+        return wanted
+
+    def say(self, sentence: str) -> None:
+        """Print a plain sentence and keep it for summary.json."""
+        self.summary["sentences"].append(sentence)
+        if not self.quiet:
+            _console().print(sentence, markup=False, highlight=False, soft_wrap=False)
+
+    def table(self, rows: Iterable[Mapping[str, Any]], title: str = "") -> None:
+        """Print rows, dicts with the same keys, as a table of at most 80 columns, and keep it for summary.json."""
+        kept = [dict(row) for row in rows]
+        self.summary["tables"].append({"title": title, "rows": _plain(kept)})
+        if not self.quiet and kept:
+            show(kept, title)
+
+    def verdicts(
+        self, verdicts: Iterable[tuple[str, Verdict]], title: str = "Verdicts", *, planted: bool = False
+    ) -> None:
+        """Print (label, verdict) pairs with slack, power and untested terms, and keep them for summary.json.
+
+        A violated bound makes the study end with exit code 4, unless `planted` says that the falsehoods in this table
+        were put there to be caught.
+        """
+        pairs = list(verdicts)
+        listed = [{"label": label, **_plain(verdict.to_dict())} for label, verdict in pairs]
+        self.summary["verdicts"].append({"title": title, "planted": planted, "verdicts": listed})
+        if not self.quiet and pairs:
+            show([verdict_row(label, verdict) for label, verdict in pairs], title)
+
+    @property
+    def violated(self) -> bool:
+        """True where a verdict says violated and nobody planted it."""
+        real = [t["verdicts"] for t in self.summary["verdicts"] if not t["planted"]]
+        return any(v["status"] == "violated" for verdicts in real for v in verdicts)
+
+    def save_figure(self, figure: Any, name: str) -> Path:
+        """Write a figure, or that of given Axes, as PDF with embedded fonts and as PNG; returns the PDF's path."""
+        figure = getattr(figure, "figure", figure)
+        if figure is None or not hasattr(figure, "savefig"):
+            raise TypeError(f"save_figure got {type(figure).__name__}; expected a matplotlib Figure or Axes")
+        from ..plotting import save
+
+        with writable(self.folder):
+            paths = save(figure, self.folder / name)
+        for path in paths:
+            self._keep(path)
+        return paths[0]
+
+    def save_csv(self, name: str, rows: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> Path:
+        """Write rows (dicts), or a mapping of column names to columns of equal length, as NAME.csv."""
+        if isinstance(rows, Mapping):
+            rows = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+        kept = [dict(row) for row in rows]
+        text = io.StringIO()
+        columns = list(dict.fromkeys(k for row in kept for k in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(kept)
+        return self._keep(write_text(self.folder / f"{name.removesuffix('.csv')}.csv", text.getvalue()))
+
+    def write_cells(self) -> Path:
+        """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities."""
+        rows = []
+        for cell in self._cells.values():
+            scalars = {k: v for k, v in cell.arrays.items() if isinstance(v, (int, float, str))}
+            statuses = {k: v.status for k, v in cell.arrays.items() if isinstance(v, Verdict)}
+            rows.append({**cell.point, "state": cell.state, "seconds": round(cell.seconds, 4), **scalars, **statuses})
+        return self.save_csv("cells", rows)
+
+    def write_summary(self) -> Path:
+        """Write summary.json: completeness, sentences, tables, verdicts and the files beside it."""
+        return write_text(self.folder / SUMMARY, json.dumps(_plain(self.summary), indent=1, allow_nan=False) + "\n")
+
+    def _keep(self, path: Path) -> Path:
+        if path.name not in self.summary["files"]:
+            self.summary["files"].append(path.name)
+        return path
+
+
+def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
+    """One line of a verdict table; "sees" is the factor of error in the constant that the run would have seen."""
+    idle = ", ".join(t.name for t in verdict.terms if not t.exercised)
+    applies = verdict.status != "not applicable"
+    return {
+        "case": label,
+        "bound": verdict.theorem,
+        "verdict": verdict.status if applies else verdict.summary,
+        "slack": verdict.slack if applies else "",
+        "sees": f"x{number(verdict.power)}" if applies else "",
+        "not tested": idle,
+    }
+
+
+def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Print dicts with the same keys as a table on stdout, at most 80 columns wide."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    for column in columns:
+        numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(number(row.get(c, ""))) for c in columns))
+    _console().print(table)
+
+
+def number(value: Any) -> str:
+    """A value as a reader wants it: three or four significant digits, thousands separated.
+
+    >>> [number(v) for v in (3291.63, 0.012345678, 10_000, 1e-9, float("nan"), "sgd", True)]
+    ['3,292', '0.01235', '10,000', '1e-09', '-', 'sgd', 'yes']
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    if isinstance(value, (float, np.floating)):
+        real = float(value)
+        if math.isnan(real):
+            return "-"
+        return f"{real:,.0f}" if 1000 <= abs(real) < 1e7 else f"{real:.4g}"
+    return str(value)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    return console if console.width <= 80 else Console(file=sys.stdout, width=80)
+
+
+def _in_order(point: dict[str, Any], cell: Cell | None) -> Cell | None:
+    """The stored cell with its point in the order of the axes."""
+    return cell and cell._replace(point=point)
+
+
+def _words(select: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k}={v!r}" for k, v in select.items())
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only: arrays to lists, NaN and infinities to None."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)

@@ -1,0 +1,520 @@
+"""Studies: what is computed, what survives a kill, what repeats, and what the user is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anisotropic.records import TermCheck, Verdict
+from anisotropic.study import Results, Study, StudyError, environment, main
+from anisotropic.study.definition import code_of
+from anisotropic.study.results import number
+from anisotropic.study.store import Store, decode, digest, encode
+
+FAKE = textwrap.dedent(
+    '''
+    """How large is a mean of n draws?"""
+    import os, time
+    import numpy as np
+
+    AXES = {"optimizer": ["sgd", "adagrad"], "n": [4, 16, 64], "repeat": [0, 1]}
+    QUICK = {"n": [4], "repeat": [0]}
+    WAIT = float(os.environ.get("FAKE_WAIT", "0"))
+
+    def cell(optimizer, n, repeat, seed):
+        with open(os.environ["FAKE_LOG"], "a") as log:
+            log.write(f"{optimizer} {n} {repeat}\\n")
+        time.sleep(WAIT)
+        draws = np.random.default_rng(seed).normal(size=n)
+        return {"mean": draws.mean(), "draws": draws[:4], "name": optimizer}
+
+    def plot(results):
+        results.table([{"n": n, "mean": float(np.mean(results.array("mean", n=n)))} for n in results.axes["n"]])
+        results.say("The mean shrinks.")
+        results.save_csv("means", {"n": results.axes["n"]})
+
+    if __name__ == "__main__":
+        import anisotropic as an
+        raise SystemExit(an.study.main())
+    '''
+)
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """The path of a study file; `calls()` of it lists the cells computed so far."""
+    path = tmp_path / "fake.py"
+    path.write_text(FAKE)
+    log = tmp_path / "log.txt"
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def calls(path: Path) -> list[str]:
+    log = path.parent / "log.txt"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def squares(**options) -> Study:
+    return Study("squares", {"n": [1, 2, 3], "kind": ["a", "b"]}, _square, **options)
+
+
+def _square(n, kind):
+    return {"square": n * n, "vector": np.arange(3.0) * n, "kind": kind}
+
+
+def verdict(status="not contradicted") -> Verdict:
+    terms = (TermCheck("bias", 0.5, 0.9, True), TermCheck("noise", 0.05, 0.1, False))
+    return Verdict(status, "convex_sgd", "mean_gap", "simple", terms=terms, slack=1.25, power=1.5, slacks=(1.5, 1.25))
+
+
+class TestStore:
+    def test_blob_round_trip(self):
+        values = {"x": np.arange(6.0).reshape(2, 3), "n": 3, "name": "sgd", "flags": np.array([True]), "v": verdict()}
+        back = decode(encode(values))
+        assert repr(back["v"]) == repr(values["v"]) and back["n"] == 3 and back["name"] == "sgd"
+        np.testing.assert_array_equal(back["x"], values["x"])
+        assert back["x"].dtype == np.float64 and back["flags"].dtype == bool
+
+    def test_digest_sees_numbers_not_order(self):
+        a, b = {"x": np.ones(3), "y": 2.0}, {"y": 2.0, "x": np.ones(3)}
+        assert digest(encode(a)) == digest(encode(b))
+        assert digest(encode(a)) != digest(encode(a | {"x": np.array([1.0, 1.0, np.nextafter(1, 2)])}))
+
+    def test_objects_are_refused(self):
+        with pytest.raises(TypeError, match="cell returned 'x' of type dict; expected numbers"):
+            encode({"x": {"a": 1}})
+
+    def test_second_writer_is_told_who_holds_the_folder(self, tmp_path):
+        told = f"in use by process {os.getpid()} on .*--results"
+        with Store(tmp_path), pytest.raises(StudyError, match=told), Store(tmp_path):
+            pass
+        with Store(tmp_path):
+            assert Store(tmp_path).states() == {}
+
+    def test_file_that_is_no_store(self, tmp_path):
+        (tmp_path / "results.sqlite").write_text("this is not a database at all, only some text" * 20)
+        with pytest.raises(StudyError, match="is not a results file"), Store(tmp_path):
+            pass
+        with pytest.raises(StudyError, match="is not a results file"):
+            Store(tmp_path).states()
+
+    def test_folder_that_is_a_file(self, tmp_path):
+        (tmp_path / "taken").write_text("")
+        with pytest.raises(StudyError, match=r"cannot use the results folder .*taken.*--results"):
+            squares().run(tmp_path / "taken")
+
+
+class TestGrid:
+    def test_seed_ignores_unpaired_axes_only(self):
+        study = Study("s", {"optimizer": ["a", "b"], "n": [1, 2], "step": [0.1, 0.2]}, _square)
+        seeds = {tuple(p.values()): study.seed(p) for p in study.points(study.grid())}
+        assert len(set(seeds.values())) == 2
+        assert seeds["a", 1, 0.1] == seeds["b", 1, 0.2] != seeds["a", 2, 0.1]
+        assert all(0 <= s < 2**63 for s in seeds.values())
+
+    def test_include_drops_points(self):
+        study = squares(include=lambda n, kind: n < 3 or kind == "a")
+        points = [(p["n"], p["kind"]) for p in study.points(study.grid())]
+        assert points == [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (3, "a")]
+
+    @pytest.mark.parametrize(
+        ("axes", "message"),
+        [
+            ({"seed": [1]}, "'seed', a word that studies use.*repeat"),
+            ({"n": []}, "axis 'n' is \\[\\]; expected a list with at least one value"),
+            ({"n": "abc"}, "expected a list"),
+            ({"n": [float("nan")]}, "holds nan; expected finite"),
+            ({"n": [{}]}, "holds {}; expected numbers"),
+            ({}, "no axes"),
+        ],
+    )
+    def test_bad_axes(self, axes, message):
+        with pytest.raises(StudyError, match=message):
+            Study("bad", axes, _square)
+
+    def test_unknown_axis_suggests(self):
+        with pytest.raises(StudyError, match="no axis 'kinds'; it has n, kind; did you mean 'kind'"):
+            squares().grid(kinds=["a"])
+
+    def test_not_a_study(self, tmp_path):
+        (tmp_path / "empty.py").write_text("x = 1\n")
+        with pytest.raises(StudyError, match="is not a study: it defines no AXES and no cell"):
+            Study.load(tmp_path / "empty.py")
+
+
+class TestCode:
+    def test_what_counts(self):
+        base = FAKE
+        same = [
+            base.replace("The mean shrinks.", "The mean is small."),
+            base.replace("[4, 16, 64]", "[4, 16, 64, 256]"),
+            base.replace('QUICK = {"n": [4]', 'QUICK = {"n": [16]'),
+            base.replace("How large", "How small"),
+            base.replace("    time.sleep(WAIT)", "    time.sleep(WAIT)  # a nap"),
+        ]
+        other = [
+            base.replace("size=n", "size=n + 1"),
+            base.replace('"FAKE_WAIT", "0"', '"FAKE_WAIT", "1"'),
+            base.replace("import os, time", "import os, time, math"),
+        ]
+        assert all(text != base for text in same + other)
+        assert all(code_of(text) == code_of(base) for text in same)
+        assert all(code_of(text) != code_of(base) for text in other)
+
+    def test_functions_reached_through_others(self):
+        text = "def leaf(x): return x\ndef helper(x): return leaf(x)\ndef cell(x): return {'y': helper(x)}\n"
+        text += "def drawn(): pass\n"
+        assert code_of(text) != code_of(text.replace("return x", "return x + 1"))
+        assert code_of(text) == code_of(text.replace("pass", "return 1"))
+
+    def test_axes_count_where_the_cell_reads_them(self):
+        text = "AXES = {'n': [1]}\ndef cell(n): return {'y': len(AXES['n'])}\n"
+        assert code_of(text) != code_of(text.replace("[1]", "[1, 2]"))
+
+    def test_modules_beside_the_study_count(self, tmp_path):
+        (tmp_path / "common.py").write_text("SCALE = 1\n")
+        text = "import common\ndef cell(n): return {'y': n * common.SCALE}\n"
+        before = code_of(text, tmp_path)
+        (tmp_path / "common.py").write_text("SCALE = 2\n")
+        assert code_of(text, tmp_path) != before
+
+
+class TestRun:
+    def test_second_run_computes_only_what_is_missing(self, fake, tmp_path):
+        study = Study.load(fake)
+        first = study.run(tmp_path / "r", n=[4, 16])
+        assert len(calls(fake)) == 8 and first.complete
+        again = study.run(tmp_path / "r", n=[4, 16, 64])
+        assert sorted(calls(fake)[8:]) == sorted(f"{o} 64 {r}" for o in ("sgd", "adagrad") for r in (0, 1))
+        np.testing.assert_array_equal(again.array("mean", n=[4, 16]), first.array("mean"))
+
+    def test_numbers_do_not_depend_on_the_executor(self, fake, tmp_path):
+        study = Study.load(fake)
+        want = study.run(tmp_path / "serial", executor="serial").array("draws")
+        for name in ("threads", "processes"):
+            got = study.run(tmp_path / name, executor=name, workers=2).array("draws")
+            np.testing.assert_array_equal(got, want)
+        with ThreadPoolExecutor(2) as pool:
+            np.testing.assert_array_equal(study.run(tmp_path / "own", executor=pool).array("draws"), want)
+            assert pool.submit(int, "3").result() == 3
+
+    def test_methods_share_their_random_numbers(self, fake, tmp_path):
+        results = Study.load(fake).run(tmp_path / "r")
+        draws = results.array("draws")
+        np.testing.assert_array_equal(draws[0], draws[1])
+        assert len(np.unique(draws[0])) == draws[0].size
+
+    def test_unknown_executor(self, tmp_path):
+        with pytest.raises(StudyError, match="executor 'thread' is unknown; expected one of serial, threads"):
+            squares().run(tmp_path, executor="thread")
+
+    def test_failures_are_stored_and_retried(self, tmp_path):
+        broken = [True]
+
+        def cell(n):
+            if broken[0] and n == 2:
+                raise ValueError("two is wrong")
+            return {"y": n}
+
+        study = Study("s", {"n": [1, 2, 3]}, cell)
+        first = study.run(tmp_path)
+        assert not first.complete and [c.point for c in first.failed] == [{"n": 2}]
+        assert "ValueError: two is wrong" in first.failed[0].traceback
+        np.testing.assert_array_equal(first.array("y"), [1.0, np.nan, 3.0])
+        assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "ended"
+        broken[0] = False
+        assert study.run(tmp_path).array("y").tolist() == [1, 2, 3]
+        assert json.loads((tmp_path / "manifest.json").read_text())["state"] == "complete"
+
+    def test_divergence_is_a_result(self, tmp_path):
+        count = []
+
+        def cell(n):
+            count.append(n)
+            if n == 3:
+                raise FloatingPointError("overflow")
+            return {"y": n, "status": np.array(["ok", "diverged" if n == 2 else "ok"])}
+
+        study = Study("s", {"n": [1, 2, 3]}, cell)
+        results = study.run(tmp_path)
+        assert [c.state for c in results.cells()] == ["done", "diverged", "diverged"] and results.complete
+        np.testing.assert_array_equal(results.array("y"), [1.0, 2.0, np.nan])
+        study.run(tmp_path)
+        assert sorted(count) == [1, 2, 3]
+
+    def test_read_only_folder(self, tmp_path):
+        if os.geteuid() == 0:
+            target = Path("/proc/self")
+        else:
+            target = tmp_path / "locked"
+            target.mkdir(mode=0o500)
+        with pytest.raises(StudyError, match="cannot use the results folder"):
+            squares().run(target / "results")
+
+    def test_full_disk_keeps_what_is_there(self, tmp_path, monkeypatch):
+        def full(self, *_):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        study = squares()
+        study.run(tmp_path, n=[1])
+        connect = sqlite3.connect
+
+        class Full(sqlite3.Connection):
+            def execute(self, sql, *rest):
+                if sql.startswith("INSERT OR REPLACE"):
+                    full(self)
+                return super().execute(sql, *rest)
+
+        monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Full, **k))
+        with pytest.raises(StudyError, match="database or disk is full; free the disk"):
+            study.run(tmp_path)
+        monkeypatch.undo()
+        assert len(Results(study, tmp_path, study.grid()).points) == 2
+
+    def test_manifest_says_what_a_repeat_needs(self, fake, tmp_path):
+        Study.load(fake).run(tmp_path / "r", quick=True)
+        manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+        assert manifest["config"] == {
+            "axes": {"optimizer": ["sgd", "adagrad"], "n": [4], "repeat": [0]},
+            "unpaired": ["optimizer", "step"],
+        }
+        assert manifest["cells"] == manifest["finished"] == 2 and manifest["state"] == "complete"
+        assert manifest["versions"]["numpy"] == np.__version__
+        assert {"python", "os", "cpu", "cpu_target", "cores", "git", "start", "stop", "wall_seconds"} <= set(manifest)
+        assert len(manifest["digests"]) == 2 and len(set(manifest["digests"].values())) == 2
+        assert str(tmp_path) not in json.dumps(manifest)
+
+    def test_environment_names_this_machine(self):
+        assert environment()["cpu"]
+
+
+class TestResults:
+    def test_selection(self, tmp_path):
+        results = squares().run(tmp_path)
+        assert results.array("square").shape == (3, 2)
+        assert results.array("square", kind="a").tolist() == [1, 4, 9]
+        assert results.array("square", kind="a", n=2) == 4
+        assert results.array("vector", n=[3, 1], kind="b").tolist() == [[0, 3, 6], [0, 1, 2]]
+        assert results.array("kind", n=1).tolist() == ["a", "b"]
+        assert results.one(n=3, kind="a")["square"] == 9
+        assert [c.point for c in results.cells(n=3)] == [{"n": 3, "kind": "a"}, {"n": 3, "kind": "b"}]
+
+    def test_a_dropped_point_is_a_hole(self, tmp_path):
+        results = squares(include=lambda n, kind: (n, kind) != (2, "b")).run(tmp_path)
+        np.testing.assert_array_equal(results.array("square"), [[1, 1], [4, np.nan], [9, 9]])
+        assert results.complete
+
+    @pytest.mark.parametrize(
+        ("ask", "message"),
+        [
+            (lambda r: r.array("sqare"), "has 'sqare'; found .*did you mean 'square'"),
+            (lambda r: r.array("square", m=1), "no axis 'm'"),
+            (lambda r: r.array("square", n=7), "axis 'n' has no value 7; it has \\[1, 2, 3\\]"),
+            (lambda r: r.one(n=1), "n=1 singles out 2 finished cells; expected one"),
+        ],
+    )
+    def test_wrong_questions(self, tmp_path, ask, message):
+        with pytest.raises(StudyError, match=message):
+            ask(squares().run(tmp_path))
+
+    def test_ragged_shapes(self, tmp_path):
+        results = Study("s", {"n": [1, 2]}, lambda n: {"y": np.zeros(n)}).run(tmp_path)
+        with pytest.raises(StudyError, match=r"shapes \[\(1,\), \(2,\)\] in different cells"):
+            results.array("y")
+
+    def test_tables_fit_eighty_columns(self, tmp_path, capsys):
+        results = squares().run(tmp_path)
+        long = "a very long label that would not fit into any column of a terminal"
+        void = Verdict("not applicable", "convex_adagrad", "gap", reason="L unknown")
+        results.verdicts([(long, verdict()), ("b", void)])
+        results.table([{"batch": 4096, "steps to the gap": 12345.678, "who": long, "n": 3}], title="Steps")
+        results.say("word " * 40)
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= 80
+        assert "noise" in out and "x1.5" in out and "12,346" in out and "unknown" in out
+
+    def test_violations_count_unless_planted(self, tmp_path, capsys):
+        results = squares().run(tmp_path)
+        results.verdicts([("half", verdict("violated"))], planted=True)
+        assert not results.violated
+        results.verdicts([("real", verdict("violated"))])
+        assert results.violated
+        summary = json.loads(results.write_summary().read_text())
+        assert [t["planted"] for t in summary["verdicts"]] == [True, False]
+
+    def test_csv(self, tmp_path):
+        results = squares().run(tmp_path)
+        results.save_csv("x", [{"a": 1, "b": 2.5}, {"a": 3, "c": "t"}])
+        assert (tmp_path / "x.csv").read_text() == "a,b,c\n1,2.5,\n3,,t\n"
+        lines = (tmp_path / "cells.csv").read_text().splitlines()
+        assert lines[0].split(",") == ["n", "kind", "state", "seconds", "square"] and len(lines) == 7
+
+    def test_figure_must_be_one(self, tmp_path):
+        with pytest.raises(TypeError, match="save_figure got int; expected a matplotlib Figure or Axes"):
+            squares().run(tmp_path).save_figure(3, "x")
+
+    def test_numbers(self):
+        assert [number(v) for v in (1.0, 0.5, 999.5, 1e7, -2000.4, np.int64(5), float("inf"))] == [
+            "1", "0.5", "999.5", "1e+07", "-2,000", "5", "inf"
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def script(fake):
+    """Start the study as a process: ``script("run", FAKE_WAIT="1")``; whatever is left of it ends with the test."""
+    started = []
+
+    def start(*words: str, **environment: str) -> subprocess.Popen:
+        root = str(Path(__file__).resolve().parents[1])
+        path = os.pathsep.join([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        env = os.environ | {"PYTHONPATH": path, "COLUMNS": "80"} | environment
+        call, pipe = [sys.executable, fake.name, *words], subprocess.PIPE
+        started.append(subprocess.Popen(call, cwd=fake.parent, env=env, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+class TestCommand:
+    def test_run_then_plot(self, fake, capsys):
+        assert main(fake, ["--quick"]) == 0
+        out, err = capsys.readouterr()
+        assert "The mean shrinks." in out and "2 of 2 cells" in err
+        folder = fake.parent / "results" / "fake-quick"
+        assert {"results.sqlite", "manifest.json", "summary.json", "cells.csv", "means.csv"} <= set(os.listdir(folder))
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["sentences"] == ["The mean shrinks."] and summary["complete"]
+        assert summary["question"] == "How large is a mean of n draws?"
+
+    def test_words(self, fake, capsys):
+        assert main(fake, ["status", "--quick"]) == 3
+        assert capsys.readouterr().out == "fake: 2 cells: 2 missing\n"
+        assert main(fake, ["run", "--quick", "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
+        assert main(fake, ["status", "--quick", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["done"] == 2
+        assert main(fake, ["plot", "--quick", "--quiet"]) == 0
+        assert len(calls(fake)) == 2
+
+    def test_axes_on_the_command_line(self, fake, capsys):
+        assert main(fake, ["--optimizer", "sgd", "--n", "4,9", "--repeat", "7", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["axes"] == {"optimizer": ["sgd"], "n": [4, 9], "repeat": [7]} and err == ""
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--n", "four"], "axis 'n' got 'four'; expected numbers such as 4"),
+            (["--m", "4"], "No such option.*--m"),
+            (["draw"], "'draw' is not one of 'run', 'plot', 'status'"),
+            (["plot"], "has no finished cell to plot; run the study first"),
+            (["--executor", "ray"], "executor 'ray' is unknown"),
+            (["--from-manifest", "fake.py"], "is not the manifest of a study"),
+        ],
+    )
+    def test_usage_errors(self, fake, capsys, words, message):
+        import re
+
+        assert main(fake, words) == 2
+        out, err = capsys.readouterr()
+        assert re.search(message, err, re.S) and out == ""
+
+    def test_incomplete_is_three_and_says_how_to_go_on(self, fake, capsys):
+        fake.write_text(FAKE.replace("    time.sleep(WAIT)", "    assert n < 64, 'too big'"))
+        assert main(fake, ["--results", "out dir"], prog="python fake.py") == 3
+        out, err = capsys.readouterr()
+        assert "python fake.py --results 'out dir'" in err and "too big" in err and "4 failed" in err
+        assert "shrinks" not in out
+        assert json.loads((fake.parent / "out dir" / "summary.json").read_text())["sentences"] == [
+            "Incomplete: 8 of 12 cells (4 failed, 0 not computed)."
+        ]
+
+    def test_violation_is_four(self, fake, tmp_path):
+        study = squares(plot=lambda results: results.verdicts([("n=1", verdict("violated"))]))
+        assert main(study, ["--results", str(tmp_path / "r"), "--quiet"]) == 4
+
+    def test_repeat_from_manifest(self, fake, capsys):
+        assert main(fake, ["--quick", "--results", "first"]) == 0
+        assert main(fake, ["--from-manifest", "first/manifest.json"]) == 0
+        assert "Repeated: 2 of 2 recorded cells, all identical bit for bit." in capsys.readouterr().out
+        assert (fake.parent / "results" / "fake-repeat" / "results.sqlite").exists()
+        fake.write_text(FAKE.replace("size=n)", "size=n) + 1e-12"))
+        assert main(fake, ["--from-manifest", "first/manifest.json", "--results", "third"]) == 1
+        out = " ".join(capsys.readouterr().out.split())
+        assert "2 of 2 cells differ from the manifest (fingerprint was" in out
+        assert main(fake, ["--from-manifest", "first/manifest.json", "--n", "4"]) == 2
+
+    def test_script_survives_kill_and_interrupt(self, fake, script):
+        whole = script("run", "--quiet", "--results", "whole")
+        assert whole.wait(60) == 0
+        killed = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="0.15")
+        wait_for(lambda: stored(fake.parent / "cut") >= 2)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait(30)
+        after_kill = stored(fake.parent / "cut")
+        assert 2 <= after_kill < 12
+        stopped = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="0.15")
+        wait_for(lambda: stored(fake.parent / "cut") > after_kill)
+        stopped.send_signal(signal.SIGINT)
+        _, err = stopped.communicate(timeout=30)
+        assert stopped.returncode == 3, err
+        line = "python fake.py run --results cut --workers 1"
+        assert err.rstrip().endswith(f"cells are stored. To go on:\n  {line}")
+        assert stored(fake.parent / "cut") < 12
+        before = len(calls(fake))
+        left = 12 - stored(fake.parent / "cut")
+        resumed = script(*line.split()[2:])
+        out, err = resumed.communicate(timeout=60)
+        assert resumed.returncode == 0 and len(calls(fake)) - before == left, err
+        digests = [json.loads((fake.parent / f / "manifest.json").read_text())["digests"] for f in ("whole", "cut")]
+        assert digests[0] == digests[1] and len(digests[0]) == 12
+
+    def test_two_drivers_on_one_folder(self, fake, script):
+        first = script("run", "--results", "r", FAKE_WAIT="0.5")
+        wait_for(lambda: stored(fake.parent / "r") >= 1)
+        second = script("run", "--results", "r")
+        _, err = second.communicate(timeout=30)
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=30)
+        assert second.returncode == 2 and f"in use by process {first.pid}" in err
+        assert "Traceback" not in err
+
+
+def wait_for(condition, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def stored(folder: Path) -> int:
+    """Number of cells in a store that another process may be writing; 0 before its table exists."""
+    try:
+        return len(Store(folder).states())
+    except StudyError:
+        return 0
+
+
+def test_a_copied_folder_works(fake, tmp_path):
+    study = Study.load(fake)
+    study.run(tmp_path / "r", quick=True)
+    shutil.copytree(tmp_path / "r", tmp_path / "copy")
+    study.run(tmp_path / "copy", quick=True)
+    assert len(calls(fake)) == 2

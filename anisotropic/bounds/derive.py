@@ -1,0 +1,228 @@
+"""What follows from a bound's terms? Tuned steps, rates and critical batch sizes, derived by SymPy.
+
+With a step eta the additive terms are a/eta + b eta; where the proof caps the step at c, the best step is
+min(c, sqrt(a/b)) and the bound there is at most a/c + 2 sqrt(ab): a part that no batch size helps (*bias*) and a part
+that averaging helps (*noise*). Rates and critical batch sizes speak of these two parts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy
+
+from . import symbols as s
+
+if TYPE_CHECKING:
+    from .theorem import Bound
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the step of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
+
+    `minimise` is an upper bound on the measure wherever the step is at most `cap`, or, where the terms are increasing
+    in one expression of the step (K_j for AdaGrad), that expression.
+    """
+
+    minimise: sympy.Expr
+    cap: sympy.Expr | None = None
+
+
+def step_symbol(expression: sympy.Basic) -> sympy.Symbol | None:
+    """The step that occurs in `expression`: per coordinate, uniform, or none."""
+    return next((x for x in (s.step, s.uniform_step) if x in expression.free_symbols), None)
+
+
+def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy.Expr]]:
+    """`expression` with every reduction replaced by a positive dummy, and the way back."""
+    back = {sympy.Dummy(positive=True): r for r in expression.atoms(s.total, s.largest)}
+    return expression.xreplace({r: x for x, r in back.items()}), back
+
+
+def _per_coordinate(minimise: sympy.Expr) -> tuple[sympy.Symbol, sympy.Expr]:
+    symbol = step_symbol(minimise)
+    if symbol is None:
+        raise ValueError(f"{s.text(minimise)} holds no step to tune")
+    return symbol, s.summand(minimise) if symbol is s.step else minimise
+
+
+@lru_cache(maxsize=256)
+def stationary_step(minimise: sympy.Expr) -> sympy.Expr:
+    """The one positive step at which the derivative of `minimise` vanishes, by `sympy.solve`.
+
+    A sum over coordinates in which each step occurs in its own summand only is minimised coordinate by coordinate.
+
+    >>> stationary_step(s.D**2 / (2 * s.step) + s.step)
+    sqrt(2)*D_j/2
+    """
+    symbol, function = _per_coordinate(minimise)
+    closed, back = _opaque(function)
+    roots = sympy.solve(sympy.numer(sympy.together(sympy.diff(closed, symbol))), symbol)
+    if len(roots) != 1:
+        raise ValueError(f"{s.text(minimise)} has {len(roots)} stationary steps; expected exactly one")
+    return sympy.sympify(roots[0]).xreplace(back)
+
+
+@lru_cache(maxsize=256)
+def tuned_parts(minimise: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
+    """a/cap and 2 sqrt(ab) of ``minimise = a/step + b step``, summed over coordinates for per-coordinate steps."""
+    symbol, function = _per_coordinate(minimise)
+    expanded = sympy.expand(function)
+    a, b = expanded.coeff(symbol, -1), expanded.coeff(symbol, 1)
+    if sympy.simplify(expanded - a / symbol - b * symbol) != 0:
+        raise ValueError(f"{s.text(minimise)} is not of the form a/step + b*step")
+    add = s.total if symbol is s.step else sympy.sympify
+    return {"bias": add(sympy.simplify(a / cap)), "noise": add(sympy.simplify(2 * sympy.sqrt(a * b)))}
+
+
+def tuned_terms(bound: Bound, form: str | None = None) -> dict[str, sympy.Expr]:
+    """The terms of a form at the tuned step; the terms themselves where the bound has no step."""
+    terms = bound.summands[form or bound.forms[0]]
+    if not isinstance(terms, Mapping):
+        raise ValueError(f"{bound.name} is solved for by numbers in this form, so it has no terms at a tuned step")
+    symbol = step_symbol(sympy.Add(*terms.values()))
+    if symbol is None:
+        return dict(terms)
+    if bound.tuning is None:
+        raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
+    if bound.tuning.cap is not None:
+        return tuned_parts(bound.tuning.minimise, bound.tuning.cap)
+    best = stationary_step(bound.tuning.minimise)
+    return {name: sympy.simplify(term.subs(symbol, best)) for name, term in terms.items()}
+
+
+def tuned_step(bound: Bound, values: dict[str, Any]) -> Any:
+    """The numeric tuned step; `values` are checked constants. Zero noise gives the cap, zero distance a tiny step."""
+    if bound.tuning is None:
+        raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
+    needed, function = s.compiled((stationary_step(bound.tuning.minimise),))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = np.asarray(function(*(values[name] for name in needed))[0], dtype=np.float64)
+    best = np.where(np.isnan(best), np.inf, best)
+    if bound.tuning.cap is not None:
+        needed, function = s.compiled((bound.tuning.cap,))
+        with np.errstate(divide="ignore"):
+            best = np.minimum(best, function(*(np.asarray(values[name]) for name in needed))[0])
+    if np.any(np.isinf(best)):
+        raise ValueError(f"the tuned step of {bound.name} is unbounded for these constants; pass step")
+    best = np.maximum(best, np.finfo(float).tiny)
+    return best if best.ndim else float(best)
+
+
+def monomials(expression: sympy.Expr) -> list[sympy.Expr]:
+    """The summands of the expanded expression."""
+    return list(sympy.Add.make_args(sympy.expand(expression)))
+
+
+def exponents(monomial: sympy.Expr) -> dict[str, float]:
+    """Powers of T and M in one summand, and of d when all coordinates are alike.
+
+    >>> exponents(s.total(s.L * s.D) * s.T ** sympy.Rational(-1, 2) / s.M)
+    {'T': -0.5, 'M': -1.0, 'd': 1.0}
+    """
+    flat = monomial.replace(s.total, lambda x: s.d * x).replace(s.largest, lambda x: x)
+    powers = {}
+    for x in (s.T, s.M, s.d):
+        power = sympy.simplify(x * sympy.diff(flat, x) / flat)
+        if not power.is_number:
+            raise ValueError(f"{s.text(monomial)} is not a power of {x}")
+        powers[x.name] = float(power)
+    return powers
+
+
+def split(bound: Bound, *, tuned: bool = True, affine: bool = True) -> tuple[sympy.Expr, sympy.Expr]:
+    """Bias and noise: the summands of the additive form without M, and those with M (at the tuned step if `tuned`)."""
+    if bound.asymptotic is not None:
+        return bound.asymptotic["bias"], bound.asymptotic["noise"]
+    terms = tuned_terms(bound) if tuned else bound.additive
+    if terms is None:
+        raise ValueError(f"{bound.name} has no additive form, so its terms cannot be told apart by symbols")
+    whole = sympy.Add(*terms.values())
+    parts = monomials(whole if affine else whole.subs(s.rho, 0))
+    bias = sympy.Add(*(p for p in parts if not p.has(s.M)))
+    return bias, sympy.Add(*(p for p in parts if p.has(s.M)))
+
+
+def rate(bound: Bound, noise: bool = True) -> dict[str, float]:
+    """Exponents of the summand that decays most slowly, of the noise or of the bias part (see `Bound.rate`)."""
+    bias, noisy = split(bound, affine=False)
+    chosen = noisy if noise and noisy != 0 else bias
+    if chosen == 0:
+        raise ValueError(f"{bound.name} has no {'noise' if noise else 'bias'} term")
+    found = [exponents(p) for p in monomials(chosen.subs({s.eps: 0, s.uniform_eps: 0}) or chosen)]
+    return max(found, key=lambda e: (e["T"], e["M"]))
+
+
+def critical_batch_size_formula(bound: Bound, fixed: str) -> sympy.Expr:
+    """The critical batch size as a SymPy expression, without relative noise (see `Bound.critical_batch_size`).
+
+    `fixed` is "gap" (the symbol `gap` is the accuracy wanted) or "T". Raises where bias or noise is a sum of different
+    powers; the numeric critical batch size does not mind.
+    """
+    bias, noise = (sympy.expand(part) for part in split(bound, affine=False))
+    n = sympy.Dummy("n", positive=True)
+    if 0 in (bias, noise):
+        raise ValueError(f"{bound.name} has no {'bias' if bias == 0 else 'noise'} term, hence no critical batch size")
+
+    def solved(equation: sympy.Expr, unknown: sympy.Symbol) -> sympy.Expr:
+        closed, back = _opaque(sympy.together(equation))
+        roots = sympy.solve(closed, unknown)
+        if len(roots) != 1:
+            raise ValueError(f"{bound.name} has no critical batch size in closed form; ask for its value")
+        return roots[0].xreplace(back)
+
+    if fixed == "T":
+        return sympy.simplify(solved(bias - noise, s.M))
+    samples = sympy.simplify(noise.subs(s.T, n / s.M))
+    if samples.has(s.M):
+        raise ValueError(f"the noise of {bound.name} does not depend on M and T by MT alone, so no floor in samples")
+    return sympy.simplify(solved(samples - s.gap, n) / solved(bias - s.gap, s.T))
+
+
+def critical_batch_size(bound: Bound, values: dict[str, Any], gap: float | None, T: float | None, tuned: bool) -> float:
+    """The numeric critical batch size; `values` are checked constants without T and M."""
+    grouped: list[dict[tuple[float, float], float]] = [defaultdict(float), defaultdict(float)]
+    for part, group in zip(split(bound, tuned=tuned), grouped, strict=True):
+        for term in monomials(part) if part != 0 else []:
+            powers = exponents(term)
+            needed, function = s.compiled((term.subs({s.T: 1, s.M: 1}),))
+            group[powers["T"], powers["M"]] += float(function(*(values[name] for name in needed))[0])
+    bias = [(c, a) for (a, _), c in grouped[0].items() if c > 0]
+    noise = [(c, a, b) for (a, b), c in grouped[1].items() if c > 0]
+    if not grouped[1]:
+        raise ValueError(f"no term of {bound.name} depends on M, so it has no critical batch size")
+    if T is not None:
+        level = sum(c * T**a for c, a in bias)
+        return _decreasing_root([(c * T**a, b) for c, a, b in noise], level)
+    assert gap is not None
+    if any(a != b for _, a, b in noise):
+        raise ValueError(f"the noise of {bound.name} does not depend on M and T by MT alone, so no floor in samples")
+    updates = _decreasing_root(bias, gap)
+    return _decreasing_root([(c, a) for c, a, _ in noise], gap) / updates if updates else float("inf")
+
+
+def _decreasing_root(powers: list[tuple[float, float]], level: float) -> float:
+    """x > 0 with ``sum c x^a = level`` for c > 0 > a; 0 without summands, infinity at level 0."""
+    if not powers:
+        return 0.0
+    if level == 0:
+        return np.inf
+    single = [(c / level) ** (-1 / a) for c, a in powers]
+    if len(single) == 1:
+        return float(single[0])
+    from scipy.optimize import brentq
+
+    low = max(single)
+    high = max((len(powers) * c / level) ** (-1 / a) for c, a in powers)
+
+    def excess(x: float) -> float:
+        return float(np.log(sum(c * np.exp(a * x) for c, a in powers) / level))
+
+    root = brentq(excess, np.log(low), np.log(high), xtol=1e-14)
+    return float(np.exp(root))

@@ -1,0 +1,94 @@
+"""How is a bound shown? LaTeX, with symbols or with the reader's numbers, and a plain statement in 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+from . import measures, symbols as s
+from .conditions import printed
+from .constants import KNOWN
+
+if TYPE_CHECKING:
+    from .theorem import Bound
+
+RELATION = {"upper": ("<=", r"\le"), "lower": (">=", r"\ge"), "equality": ("=", "=")}
+
+
+def substituted(expression: sympy.Expr, values: Mapping[str, Any]) -> sympy.Expr:
+    """`expression` with each reduction and each scalar replaced by its number, where `values` holds its constants."""
+    numbers = {}
+    for node in expression.atoms(s.total, s.largest):
+        needed, function = s.compiled((node,))
+        if set(needed) <= set(values):
+            numbers[node] = sympy.Float(float(function(*(values[name] for name in needed))[0]), 6)
+    reduced = expression.xreplace(numbers)
+    scalars = {}
+    for symbol in reduced.free_symbols:
+        value = values.get(s.constant_name(symbol))
+        if value is not None and not isinstance(symbol, s.Coordinate):
+            scalars[symbol] = sympy.Float(value, 6) if float(value) != int(value) else sympy.Integer(int(value))
+    return reduced.xreplace(scalars)
+
+
+def sum_latex(terms: Mapping[str, sympy.Expr]) -> str:
+    """The terms in the order in which the bound lists them, joined by plus signs."""
+    printed = [s.latex(t) for t in terms.values() if t != 0]
+    return " + ".join(printed).replace("+ -", "- ") if printed else "0"
+
+
+def statement(bound: Bound) -> str:
+    """Assumptions, inequality, tuned step, constants and source, wrapped at 80 columns."""
+    relation = RELATION[bound.kind][0]
+    lines = [f"{bound.name}: {bound.title}" if bound.title else bound.name]
+    level = " with probability at least 1 - delta" if bound.probability else ""
+    lines.append(f"  {measures.describe(bound.measure).text}  {relation}{level}")
+    if bound.additive is not None:
+        lines += _aligned({name: s.text(term) for name, term in bound.additive.items()})
+    else:
+        solved = "a numeric solution" if bound.equation is None else f"S, where {s.text(bound.equation)}"
+        lines += _wrapped("      ", solved)
+    tuned = _tuned_lines(bound)
+    if tuned:
+        lines += tuned
+    if len(bound.forms) > 1:
+        lines += _wrapped("  forms       ", ", ".join(bound.forms) + " (loosest first)")
+    for sentence in (*bound.assumptions, *bound.requires.sentences()):
+        lines += _wrapped("  assumes     ", sentence)
+    if bound.conditions:
+        lines += _wrapped("  conditions  ", "; ".join(map(printed, bound.conditions)))
+    for name in bound.constants:
+        known = KNOWN.get(name)
+        default = "" if known is None or known.default is None else f" (default {known.default:g})"
+        lines += _wrapped("  " + f"{name:<12}", (known.meaning if known else "a constant of this bound") + default)
+    if bound.source is not None:
+        arxiv = f", arXiv {bound.source.arxiv}" if bound.source.arxiv else ""
+        place = f" ({bound.source.place})" if bound.source.place else ""
+        lines += _wrapped("  source      ", f"{bound.source.status}: {bound.source.key}{arxiv}{place}")
+    return "\n".join(lines)
+
+
+def _tuned_lines(bound: Bound) -> list[str]:
+    if bound.tuning is None or bound.additive is None:
+        return []
+    from .derive import stationary_step, tuned_terms
+
+    best = s.text(stationary_step(bound.tuning.minimise))
+    if bound.tuning.cap is not None:
+        best = f"min({s.text(bound.tuning.cap)}, {best})"
+    at_most = ", at most" if bound.tuning.cap is not None else ""
+    head = _wrapped("  tuned       ", f"at step = {best}{at_most}")
+    return head + _aligned({name: s.text(term) for name, term in tuned_terms(bound).items()})
+
+
+def _aligned(printed: Mapping[str, str]) -> list[str]:
+    width = max(len(name) for name in printed)
+    return [line for name, body in printed.items() for line in _wrapped(f"      {name:<{width}}  ", body)]
+
+
+def _wrapped(head: str, body: str) -> list[str]:
+    indent = " " * len(head)
+    return textwrap.wrap(body, 79, initial_indent=head, subsequent_indent=indent, break_long_words=False) or [head]

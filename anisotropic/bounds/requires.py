@@ -1,0 +1,100 @@
+"""Which hypotheses of a theorem cannot be read off its constants? Checked on the facts of a run, before any number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+Names = Iterable[str] | str
+
+
+def _tuple(values: Names) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What a run must be for a theorem to speak about it. An empty field asks for nothing.
+
+    Parameters
+    ----------
+    optimizers : names
+        Update rules that the proof covers.
+    preset : str or None
+        Where the optimizer puts its epsilon: "convex" (outside the root) or "nonconvex" (v_0 = eps^2).
+    properties : names
+        Of the objective: "convex", "separable", "interior minimizer", ... Without a box every minimizer is interior.
+    box : bool or None
+        True: iterates must be clipped to a box. False: they must not.
+    schedule, batch : str or None
+        "constant", or None where any will do.
+    laws, noises : names
+        Noise laws ("gaussian", ...) and noise models ("gaussian", "none", ...) that the proof covers.
+
+    Examples
+    --------
+    >>> Requires(optimizers="sgd", properties="convex").unmet({"optimizer": "adam", "properties": ["convex"]})
+    ["the optimizer is 'adam'; the theorem is about sgd"]
+    """
+
+    optimizers: Names = ()
+    preset: str | None = None
+    properties: Names = frozenset()
+    box: bool | None = None
+    schedule: str | None = "constant"
+    batch: str | None = "constant"
+    laws: Names = frozenset()
+    noises: Names = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizers", _tuple(self.optimizers))
+        for name in ("properties", "laws", "noises"):
+            object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
+
+    def unmet(self, facts: Mapping[str, Any]) -> list[str]:
+        """One sentence for each hypothesis that a run with these `facts` does not meet."""
+        found: list[str] = []
+        optimizer = facts.get("optimizer")
+        if self.optimizers and optimizer not in self.optimizers:
+            found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}")
+        preset = facts.get("settings", {}).get("preset")
+        if self.preset and not found and preset != self.preset:
+            place = "v_0 = 0 and eps outside the root" if self.preset == "convex" else "v_0 = eps^2, inside the root"
+            found.append(f"the optimizer's preset is {preset!r}; the theorem needs {self.preset!r} ({place})")
+        boxed = bool(facts.get("box", False))
+        if self.box is not None and boxed != self.box:
+            found.append(
+                "the iterates are not confined to a box, and the theorem needs one" if self.box
+                else "the iterates are clipped to a box; the theorem is about unconstrained iterates"
+            )
+        have = set(facts.get("properties", ())) | (set() if boxed else {"interior minimizer"})
+        for lacking in sorted(frozenset(self.properties) - have):
+            found.append(f"the objective is not known to have the property {lacking!r}")
+        for what, wanted in (("schedule", self.schedule), ("batch", self.batch)):
+            actual = facts.get(what, "constant")
+            if wanted is not None and actual != wanted:
+                found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
+        for what, allowed in (("law", self.laws), ("noise", self.noises)):
+            if allowed and facts.get(what) not in allowed:
+                wanted = " or ".join(sorted(allowed))
+                found.append(f"the {what} of the noise is {facts.get(what)!r}; the theorem needs {wanted}")
+        return found
+
+    def sentences(self) -> list[str]:
+        """The hypotheses in words, for a printed statement."""
+        told: list[str] = []
+        if self.optimizers:
+            preset = {"convex": ", eps outside the root", "nonconvex": ", v_0 = eps^2"}.get(self.preset or "", "")
+            told.append(f"optimizer: {' or '.join(self.optimizers)}{preset}")
+        if self.properties:
+            told.append("objective: " + ", ".join(sorted(self.properties)))
+        if self.box is not None:
+            told.append("iterates clipped to a box" if self.box else "no projection")
+        if self.laws or self.noises:
+            told.append("noise: " + ", ".join(sorted({*self.laws, *self.noises})))
+        constant = [what for what in ("schedule", "batch") if getattr(self, what) == "constant"]
+        if constant:
+            told.append("constant " + " and ".join("step" if c == "schedule" else "batch" for c in constant))
+        return told

@@ -1,0 +1,130 @@
+"""Where do the bounds come from? Bibliography of the papers that they are stated in, or are in the spirit of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATUSES = ("as stated", "derived here", "in the spirit of")
+
+#: key -> (entry type, fields)
+REFERENCES: dict[str, dict[str, str]] = {
+    "liu2025adagrad": {
+        "author": "Liu, Yuxing and Pan, Rui and Zhang, Tong",
+        "title": "{AdaGrad} under Anisotropic Smoothness",
+        "booktitle": "International Conference on Learning Representations",
+        "year": "2025",
+        "eprint": "2406.15244",
+    },
+    "jiang2025provable": {
+        "author": "Jiang, Ruichen and Maladkar, Devyani and Mokhtari, Aryan",
+        "title": "Provable Complexity Improvement of {AdaGrad} over {SGD}: Upper and Lower Bounds in Stochastic "
+        "Non-Convex Optimization",
+        "booktitle": "Conference on Learning Theory",
+        "year": "2025",
+        "eprint": "2406.04592",
+    },
+    "duchi2011adaptive": {
+        "author": "Duchi, John and Hazan, Elad and Singer, Yoram",
+        "title": "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+        "journal": "Journal of Machine Learning Research",
+        "volume": "12",
+        "year": "2011",
+    },
+    "ward2020adagrad": {
+        "author": "Ward, Rachel and Wu, Xiaoxia and Bottou, L{\\'e}on",
+        "title": "{AdaGrad} Stepsizes: Sharp Convergence over Nonconvex Landscapes",
+        "journal": "Journal of Machine Learning Research",
+        "volume": "21",
+        "year": "2020",
+        "eprint": "1806.01811",
+    },
+    "lan2012optimal": {
+        "author": "Lan, Guanghui",
+        "title": "An optimal method for stochastic composite optimization",
+        "journal": "Mathematical Programming",
+        "volume": "133",
+        "year": "2012",
+    },
+    "bottou2018optimization": {
+        "author": "Bottou, L{\\'e}on and Curtis, Frank E. and Nocedal, Jorge",
+        "title": "Optimization Methods for Large-Scale Machine Learning",
+        "journal": "SIAM Review",
+        "volume": "60",
+        "year": "2018",
+        "eprint": "1606.04838",
+    },
+    "karimi2016linear": {
+        "author": "Karimi, Hamed and Nutini, Julie and Schmidt, Mark",
+        "title": "Linear Convergence of Gradient and Proximal-Gradient Methods Under the {Polyak-\\L ojasiewicz} "
+        "Condition",
+        "booktitle": "European Conference on Machine Learning",
+        "year": "2016",
+        "eprint": "1608.04636",
+    },
+    "bernstein2018signsgd": {
+        "author": "Bernstein, Jeremy and Wang, Yu-Xiang and Azizzadenesheli, Kamyar and Anandkumar, Animashree",
+        "title": "sign{SGD}: Compressed Optimisation for Non-Convex Problems",
+        "booktitle": "International Conference on Machine Learning",
+        "year": "2018",
+        "eprint": "1802.04434",
+    },
+    "liu2023high": {
+        "author": "Liu, Zijian and Nguyen, Ta Duy and Nguyen, Thien Hang and Ene, Alina and Nguyen, Huy",
+        "title": "High Probability Convergence of Stochastic Gradient Methods",
+        "booktitle": "International Conference on Machine Learning",
+        "year": "2023",
+        "eprint": "2302.14843",
+    },
+    "liu2023convergence": {
+        "author": "Liu, Zijian and Nguyen, Ta Duy and Ene, Alina and Nguyen, Huy",
+        "title": "On the Convergence of {AdaGrad(Norm)} on {$\\mathbb{R}^d$}: Beyond Convexity, Non-Asymptotic Rate "
+        "and Acceleration",
+        "booktitle": "International Conference on Learning Representations",
+        "year": "2023",
+        "eprint": "2209.14827",
+    },
+    "defossez2022simple": {
+        "author": "D{\\'e}fossez, Alexandre and Bottou, L{\\'e}on and Bach, Francis and Usunier, Nicolas",
+        "title": "A Simple Convergence Proof of {Adam} and {Adagrad}",
+        "journal": "Transactions on Machine Learning Research",
+        "year": "2022",
+        "eprint": "2003.02395",
+    },
+    "crawshaw2025complexity": {
+        "author": "Crawshaw, Michael and Liu, Mingrui",
+        "title": "Complexity Lower Bounds of Adaptive Gradient Algorithms for Non-convex Stochastic Optimization under "
+        "Relaxed Smoothness",
+        "booktitle": "International Conference on Learning Representations",
+        "year": "2025",
+        "eprint": "2505.04599",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who a bound is owed to: BibTeX key, arXiv number, place in the paper, and how it relates to it.
+
+    `status` is "as stated" (the paper's own constants), "derived here" (proof and constants are ours; `place` says
+    what the paper contributed), or "in the spirit of" (the paper's idea, our constants).
+    """
+
+    key: str
+    arxiv: str = ""
+    place: str = ""
+    status: str = "derived here"
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"source status = {self.status!r}; expected one of {', '.join(map(repr, STATUSES))}")
+
+    def bibtex(self) -> str:
+        """A BibTeX entry; for a key outside the library's bibliography, one made from the arXiv number."""
+        fields = REFERENCES.get(self.key)
+        if fields is None:
+            fields = {"eprint": self.arxiv} if self.arxiv else {}
+            fields |= {"note": self.place} if self.place else {}
+        kind = "article" if "journal" in fields else "inproceedings" if "booktitle" in fields else "misc"
+        archive = {"archivePrefix": "arXiv"} if fields.get("eprint") else {}
+        lines = [f"  {name} = {{{value}}}," for name, value in (fields | archive).items()]
+        return "\n".join([f"@{kind}{{{self.key},", *lines, "}"])

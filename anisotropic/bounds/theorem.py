@@ -1,0 +1,384 @@
+"""What is a theorem to this library? Data: SymPy terms by name, conditions, hypotheses and a source, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy
+
+from . import derive, describe, measures, symbols as s
+from .conditions import broken, check_relationals
+from .constants import KNOWN, fill, is_uneven, refuse_unknown, sentence_list
+from .derive import Tuning
+from .requires import Requires
+from .sources import Source
+
+__all__ = ["Bound", "Requires", "Solver", "Source", "Tuning"]
+
+KINDS = ("upper", "lower", "equality")
+Terms = Mapping[str, sympy.Expr]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A form of a bound that is solved for by numbers.
+
+    `solve` maps the checked constants (floats and ``(d,)`` arrays by name) to the parts of the value at the solution,
+    `needs` are the symbols that it uses, and `equation` is what is solved, for the reader.
+    """
+
+    solve: Callable[[dict[str, Any]], dict[str, float]]
+    needs: tuple[sympy.Symbol, ...]
+    equation: sympy.Basic | None = None
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Bound:
+    """A convergence bound as data; it needs no registration to be evaluated, printed, plotted and verified.
+
+    Parameters
+    ----------
+    name : str
+    measure : str
+        What is bounded: "mean_gap", "gap", "gradient_l1", ... or any statistic of a run.
+    kind : "upper", "lower" or "equality"
+    terms : SymPy expression, or mapping of names to expressions
+        Their sum is the bound. Per-coordinate constants occur inside `total` or `largest` only.
+    solver : Solver, or mapping of form names to Solvers or to mappings of terms
+        Forms that are solved for, loosest first. One Solver without `terms` is the only form, called "solved".
+    conditions : SymPy relationals
+        Inequalities between constants; with a per-coordinate symbol they are meant for every coordinate.
+    requires : Requires
+        Hypotheses that cannot be read off the constants.
+    source : Source
+    title : str
+    assumptions : sentences
+        What neither `conditions` nor `requires` can say.
+    tuning : Tuning
+        How the step is chosen when it is not given.
+    probability : bool
+        True where the bound holds for a single path with probability 1 - delta, rather than for the mean over paths.
+    asymptotic : mapping with "bias" and "noise"
+        Leading behaviour up to constants and logarithms, where the terms do not show it.
+
+    Examples
+    --------
+    >>> from anisotropic.bounds.symbols import L, R, T, total
+    >>> mine = Bound("mine", "mean_gap", "upper", {"bias": 2 * total(L * R**2) / T})
+    >>> mine(L=[1.0, 0.5], R=2.0, T=12)
+    1.0
+    >>> print(mine.latex(L=[1.0, 0.5], R=2.0))
+    \\frac{1}{T}\\sum_{t=1}^{T}\\mathbb{E}\\,f(w_t) - f^\\star \\le \\frac{12.0}{T}
+    """
+
+    name: str
+    measure: str
+    kind: str
+    summands: Mapping[str, Terms | Solver]
+    conditions: tuple[sympy.Basic, ...]
+    requires: Requires
+    source: Source | None
+    title: str
+    assumptions: tuple[str, ...]
+    tuning: Tuning | None
+    probability: bool
+    asymptotic: Terms | None
+
+    def __init__(
+        self,
+        name: str,
+        measure: str,
+        kind: str = "upper",
+        terms: sympy.Expr | Terms | None = None,
+        *,
+        solver: Solver | Mapping[str, Terms | Solver] | None = None,
+        conditions: Iterable[sympy.Basic] = (),
+        requires: Requires | None = None,
+        source: Source | None = None,
+        title: str = "",
+        assumptions: Iterable[str] = (),
+        tuning: Tuning | None = None,
+        probability: bool = False,
+        asymptotic: Terms | None = None,
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind = {kind!r}; expected one of {', '.join(map(repr, KINDS))}")
+        forms: dict[str, Terms | Solver] = {}
+        if terms is not None:
+            forms["simple"] = terms if isinstance(terms, Mapping) else {"bound": terms}
+        forms |= solver if isinstance(solver, Mapping) else {"solved": solver} if solver is not None else {}
+        if not forms:
+            raise ValueError(f"bound {name!r} has neither terms nor a solver; give one of them")
+        fields = {
+            "name": name,
+            "measure": measure,
+            "kind": kind,
+            "summands": {f: t if isinstance(t, Solver) else _checked_terms(name, t) for f, t in forms.items()},
+            "conditions": check_relationals(name, conditions),
+            "requires": requires or Requires(),
+            "source": source,
+            "title": title,
+            "assumptions": tuple(assumptions),
+            "tuning": tuning,
+            "probability": probability,
+            "asymptotic": asymptotic,
+        }
+        for key, value in fields.items():
+            object.__setattr__(self, key, value)
+
+    # ---- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Names of the forms, loosest first; the first is the default."""
+        return tuple(self.summands)
+
+    @property
+    def additive(self) -> Terms | None:
+        """The terms of the default form as SymPy expressions, or None where it is solved for."""
+        first = self.summands[self.forms[0]]
+        return None if isinstance(first, Solver) else first
+
+    @property
+    def expression(self) -> sympy.Basic | None:
+        """The default form as one SymPy expression; where it is solved for, the equation that is solved."""
+        return self.equation if self.additive is None else sympy.Add(*self.additive.values())
+
+    @property
+    def equation(self) -> sympy.Basic | None:
+        """The equation that the default form solves, None for an additive form."""
+        first = self.summands[self.forms[0]]
+        return first.equation if isinstance(first, Solver) else None
+
+    @property
+    def tuned(self) -> dict[str, sympy.Expr]:
+        """The terms at the tuned step, derived by SymPy; with a cap on the step, an upper bound on their sum."""
+        return derive.tuned_terms(self)
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the constants that the forms and conditions take."""
+        found = {s.constant_name(x) for form in self.forms for x in self._symbols(form)}
+        return tuple(sorted(found, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n)))
+
+    def _symbols(self, form: str) -> set[sympy.Symbol]:
+        content = self.summands[form]
+        parts = content.values() if not isinstance(content, Solver) else ()
+        used = set(content.needs) if isinstance(content, Solver) else set()
+        return used.union(*(e.free_symbols for e in (*parts, *self.conditions)))
+
+    # ---- numbers ----------------------------------------------------------------------------------------------------
+
+    def __call__(self, form: str | None = None, **constants: Any) -> float:
+        """The value of the bound.
+
+        Raises
+        ------
+        TypeError
+            For a constant nobody knows.
+        ValueError
+            For missing or unusable constants, an unknown form, and where a condition of the theorem does not hold.
+        """
+        return float(sum(self.terms(form, **constants).values()))
+
+    def terms(self, form: str | None = None, **constants: Any) -> dict[str, float]:
+        """The terms by name; they sum to the value of that form."""
+        form = self._form(form)
+        values = self._values(self._symbols(form), constants)
+        if found := broken(self.conditions, values):
+            raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
+        return self._evaluate(form, values)
+
+    def _evaluate(self, form: str, values: dict[str, Any]) -> dict[str, float]:
+        content = self.summands[form]
+        if isinstance(content, Solver):
+            return content.solve(values)
+        needed, function = s.compiled(tuple(content.values()))
+        return dict(zip(content, map(float, function(*(values[n] for n in needed))), strict=True))
+
+    def tuned_step(self, **constants: Any) -> Any:
+        """The step that minimises the bound (never above the step that the theorem allows): a float or ``(d,)``."""
+        if self.tuning is None:
+            raise ValueError(f"{self.name} has no tuned step in closed form; pass step")
+        best = derive.stationary_step(self.tuning.minimise)
+        used = best.free_symbols | (self.tuning.cap.free_symbols if self.tuning.cap is not None else set())
+        return derive.tuned_step(self, self._values(used, constants))
+
+    def violations(self, **constants: Any) -> list[str]:
+        """One sentence for each missing constant and each condition that does not hold; never raises for them."""
+        self._refuse_unknown(constants)
+        found, usable = [], dict(self._filled(constants))
+        symbols_used = self._symbols(self.forms[0])
+        unknown = self._missing(symbols_used, usable)
+        if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
+            found.append(f"{self.name} needs {sentence_list(unknown)}, which {verb} unknown")
+        if s.uniform_step in symbols_used and usable.get("step") is not None and is_uneven(usable["step"]):
+            found.append("step differs between coordinates; the theorem is about one step for all of them")
+            usable.pop("step")
+        if unknown or found:
+            present = [c for c in self.conditions if all(usable.get(n) is not None for n in s.names([c]))]
+            values = fill(usable, set().union(*(c.free_symbols for c in present)))
+            return found + broken(present, values)
+        return broken(self.conditions, self._values(symbols_used, constants))
+
+    def critical_batch_size(self, *, gap: float | None = None, T: float | None = None, **constants: Any) -> float:
+        """The batch size beyond which a larger batch no longer pays.
+
+        With ``gap=e``: where the floor in updates (the T at which the bias part is e) and the floor in samples (the MT
+        at which the noise part is e) cross. With ``T=T``: where bias and noise are equal. At the tuned step.
+
+        Examples
+        --------
+        >>> import anisotropic.bounds as bounds
+        >>> round(bounds.convex_sgd.critical_batch_size(L=2.0, sigma=3.0, R=1.0, gap=0.1), 6)
+        90.0
+        """
+        if (gap is None) == (T is None):
+            raise ValueError("give either gap (the accuracy wanted) or T (the number of updates), not both")
+        goal = float(gap if gap is not None else T)  # type: ignore[arg-type]
+        if not np.isfinite(goal) or goal <= 0:
+            raise ValueError(f"{'gap' if T is None else 'T'} = {goal:g}; expected a finite number above 0")
+        tuned = constants.get("step") is None
+        if not tuned and self.tuning is not None and self.tuning.cap is not None:
+            raise ValueError(f"the critical batch size of {self.name} is that of its tuned step; leave step out")
+        used = set().union(*(part.free_symbols for part in derive.split(self, tuned=tuned))) - {s.T, s.M}
+        values = self._values(used, constants)
+        return derive.critical_batch_size(self, values, gap, T, tuned)
+
+    def critical_batch_size_formula(self, fixed: str = "gap") -> sympy.Expr:
+        """The critical batch size in symbols, at a given "gap" or at a given "T"."""
+        if fixed not in ("gap", "T"):
+            raise ValueError(f"fixed = {fixed!r}; expected 'gap' or 'T'")
+        return derive.critical_batch_size_formula(self, fixed)
+
+    def rate(self, noise: bool = True) -> dict[str, float]:
+        """Exponents in T, M and d of the noise part, or of the bias part with ``noise=False``, at the tuned step.
+
+        Those of its slowest summand; d counts coordinates that are all alike. Where no term carries M, both are equal.
+        """
+        return derive.rate(self, noise)
+
+    def scaled(self, factor: float = 1.0, **factors: float) -> Bound:
+        """The same bound with every term multiplied by `factor`, or single terms by a factor of their own.
+
+        A planted error: ``bound.scaled(0.5)`` halves the theorem, ``bound.scaled(noise=0)`` drops one term.
+        """
+        known = {name for form in self.summands.values() if not isinstance(form, Solver) for name in form}
+        if known and not set(factors) <= known:
+            strange = sorted(set(factors) - known)[0]
+            raise ValueError(f"{self.name} has no term {strange!r}; it has {', '.join(sorted(known))}")
+
+        def weight(term: str) -> float:
+            return factor * factors.get(term, 1.0)
+
+        def weighted(content: Terms | Solver) -> Terms | Solver:
+            if not isinstance(content, Solver):
+                return {k: sympy.nsimplify(weight(k), rational=True) * e for k, e in content.items()}
+            solve = content.solve
+            return Solver(lambda v: {k: weight(k) * x for k, x in solve(v).items()}, content.needs, content.equation)
+
+        return Bound(
+            self.name,
+            self.measure,
+            self.kind,
+            solver={f: weighted(c) for f, c in self.summands.items()},
+            conditions=self.conditions,
+            requires=self.requires,
+            source=self.source,
+            title=self.title,
+            assumptions=self.assumptions,
+            tuning=self.tuning,
+            probability=self.probability,
+            asymptotic=self.asymptotic,
+        )
+
+    # ---- print ------------------------------------------------------------------------------------------------------
+
+    def latex(self, form: str | None = None, *, tuned: bool = False, **constants: Any) -> str:
+        """The inequality in LaTeX; with constants, their numbers in place of their symbols.
+
+        ``tuned=True`` puts the tuned step into a form that is given by terms.
+        """
+        self._refuse_unknown(constants)
+        content = derive.tuned_terms(self, self._form(form)) if tuned else self.summands[self._form(form)]
+        head = f"{measures.describe(self.measure).latex} {describe.RELATION[self.kind][1]}"
+        if isinstance(content, Solver):
+            if content.equation is None:
+                return f"{head} \\text{{the solution found numerically}}"
+            return f"{head} S, \\quad {s.latex(content.equation)}"
+        if constants:
+            used = set().union(*(e.free_symbols for e in content.values()))
+            values = fill(constants, {x for x in used if constants.get(s.constant_name(x)) is not None})
+            content = {k: describe.substituted(e, values) for k, e in content.items()}
+        return f"{head} {describe.sum_latex(content)}"
+
+    def cite(self) -> str:
+        """BibTeX of the source."""
+        if self.source is None:
+            raise ValueError(f"bound {self.name!r} has no source; make it with source=Source(key, arxiv, place, status)")
+        return self.source.bibtex()
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def __repr__(self) -> str:
+        return f"<Bound {self.name}: {self.kind} bound on {self.measure}, forms {', '.join(self.forms)}>"
+
+    def __str__(self) -> str:
+        return describe.statement(self)
+
+    # ---- checks -----------------------------------------------------------------------------------------------------
+
+    def _form(self, form: str | None) -> str:
+        if form is None:
+            return self.forms[0]
+        if form not in self.summands:
+            raise ValueError(f"{self.name} has no form {form!r}; it has {', '.join(self.forms)}")
+        return form
+
+    def _refuse_unknown(self, constants: Mapping[str, Any]) -> None:
+        refuse_unknown(constants, self.constants, self.name)
+
+    def _filled(self, constants: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in constants.items() if value is not None}
+        defaults = {n: KNOWN[n].default for n in self.constants if n in KNOWN and KNOWN[n].default is not None}
+        return defaults | given
+
+    def _missing(self, needed: Iterable[sympy.Symbol], given: Mapping[str, Any]) -> list[str]:
+        optional = {"d"} | ({"step"} if self.tuning is not None else set())
+        lacking = {s.constant_name(x) for x in needed} - set(given) - optional
+        return sorted(lacking, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n))
+
+    def _values(self, needed: set[sympy.Symbol], constants: Mapping[str, Any]) -> dict[str, Any]:
+        """Checked floats and arrays for the symbols needed, the tuned step included."""
+        self._refuse_unknown(constants)
+        given = self._filled(constants)
+        if "step" not in given and self.tuning is not None and needed & {s.step, s.uniform_step}:
+            needed = needed | derive.stationary_step(self.tuning.minimise).free_symbols
+            needed |= self.tuning.cap.free_symbols if self.tuning.cap is not None else set()
+        lacking = self._missing(needed, given)
+        if lacking:
+            raise ValueError(f"{self.name} needs {sentence_list(lacking)}; it takes {', '.join(self.constants)}")
+        if "step" not in given and needed & {s.step, s.uniform_step}:
+            values = fill(given, needed - {s.step, s.uniform_step})
+            return values | fill(given | {"step": derive.tuned_step(self, values)}, needed)
+        return fill(given, needed)
+
+
+def _checked_terms(name: str, terms: Terms) -> dict[str, sympy.Expr]:
+    checked = {}
+    for term, expression in terms.items():
+        expression = sympy.sympify(expression)
+        if s.varies(expression):
+            raise ValueError(
+                f"term {term!r} of bound {name!r} depends on the coordinate: {s.text(expression)}; "
+                "add it up with total(...) or take largest(...)"
+            )
+        if unknown := s.unknown_functions(expression):
+            raise ValueError(f"term {term!r} of bound {name!r} uses {', '.join(unknown)}, which NumPy cannot evaluate")
+        checked[term] = expression
+    return checked

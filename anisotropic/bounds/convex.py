@@ -42,7 +42,7 @@ _D2 = total(D**2)
 _K_norm = _D2 / (2 * uniform_step) + uniform_step
 _INTERIOR = frozenset({"convex", "interior minimizer"})
 _SGD = Source("bottou2018optimization", "1606.04838", "constant-step analysis; the constants are ours", "derived here")
-_ADAGRAD = Source("liu2025adagrad", "2406.15244", "convex AdaGrad, anisotropic smoothness and noise", "in the spirit of")
+_ADAGRAD = Source("liu2025adagrad", "2406.15244", "convex AdaGrad, anisotropic constants", "in the spirit of")
 _NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2 + rho (grad_j f)^2"
 _PLAIN_NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +43,9 @@ def sum_latex(terms: Mapping[str, sympy.Expr]) -> str:
 def statement(bound: Bound) -> str:
     """Assumptions, inequality, tuned step, constants and source, wrapped at 80 columns."""
     relation = RELATION[bound.kind][0]
-    lines = [f"{bound.name}: {bound.title}" if bound.title else bound.name]
+    lines = [bound.name, *_wrapped("  ", bound.title)]
     level = " with probability at least 1 - delta" if bound.probability else ""
-    lines.append(f"  {measures.describe(bound.measure).text}  {relation}{level}")
+    lines += _wrapped("  ", f"{measures.describe(bound.measure, bound.probability).text} {relation}{level}")
     if bound.additive is not None:
         lines += _aligned({name: s.text(term) for name, term in bound.additive.items()})
     else:
@@ -90,5 +90,14 @@ def _aligned(printed: Mapping[str, str]) -> list[str]:
 
 
 def _wrapped(head: str, body: str) -> list[str]:
-    indent = " " * len(head)
-    return textwrap.wrap(body, 79, initial_indent=head, subsequent_indent=indent, break_long_words=False) or [head]
+    """`body` beside `head` in at most 79 columns; a formula too long for a line breaks after a ``*`` or ``/``."""
+    width = 79 - len(head)
+    lines: list[str] = []
+    for word in body.split():
+        for i, part in enumerate(re.findall(r"[^*/]+[*/]?", word) if len(word) > width else [word]):
+            glue = "" if i else " "
+            if lines and len(lines[-1]) + len(glue) + len(part) <= width:
+                lines[-1] += glue + part
+            else:
+                lines.append(part)
+    return [(" " * len(head) if i else head) + line for i, line in enumerate(lines)]

@@ -29,9 +29,11 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def describe(measure: str) -> Measure:
-    """The formula of a measure; a statistic of the user's own prints under its name."""
-    return MEASURES.get(measure, Measure(rf"\mathrm{{{measure.replace('_', ' ')}}}", f"E {measure}"))
+def describe(measure: str, path: bool = False) -> Measure:
+    """The formula of a measure, without its expectation for one path; a user's own statistic prints under its name."""
+    own = Measure(rf"\mathbb{{E}}\,\mathrm{{{measure.replace('_', ' ')}}}", f"E {measure}")
+    found = MEASURES.get(measure, own)
+    return Measure(found.latex.replace(r"\mathbb{E}\,", ""), found.text.replace("E ", "")) if path else found
 
 
 def observe(measure: str, run: Any) -> np.ndarray:

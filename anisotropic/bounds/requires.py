@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
 Names = Iterable[str] | str
 
 
@@ -57,7 +56,7 @@ class Requires:
         """One sentence for each hypothesis that a run with these `facts` does not meet."""
         found: list[str] = []
         optimizer = facts.get("optimizer")
-        if self.optimizers and optimizer not in self.optimizers:
+        if self.optimizers and optimizer not in tuple(self.optimizers):
             found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}")
         preset = facts.get("settings", {}).get("preset")
         if self.preset and not found and preset != self.preset:
@@ -76,10 +75,10 @@ class Requires:
             actual = facts.get(what, "constant")
             if wanted is not None and actual != wanted:
                 found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
-        for what, allowed in (("law", self.laws), ("noise", self.noises)):
-            if allowed and facts.get(what) not in allowed:
+        for label, what, allowed in (("law of the noise", "law", self.laws), ("noise", "noise", self.noises)):
+            if allowed and facts.get(what) not in tuple(allowed):
                 wanted = " or ".join(sorted(allowed))
-                found.append(f"the {what} of the noise is {facts.get(what)!r}; the theorem needs {wanted}")
+                found.append(f"the {label} is {facts.get(what)!r}; the theorem needs {wanted}")
         return found
 
     def sentences(self) -> list[str]:

@@ -237,7 +237,7 @@ def text(expression: sympy.Basic) -> str:
     """Plain text with the names used in code.
 
     >>> text(total(sigma * step) / T)
-    'sum_j(sigma_j*step_j)/T'
+    'sum_j(step_j*sigma_j)/T'
     """
     return _Text().doprint(expression).replace("**", "^")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import sympy
 
 from . import derive, describe, measures, symbols as s
 from .conditions import broken, check_relationals
-from .constants import KNOWN, fill, is_uneven, refuse_unknown, sentence_list
+from .constants import KNOWN, dimension, fill, is_uneven, refuse_unknown, sentence_list
 from .derive import Tuning
 from .requires import Requires
 from .sources import Source
@@ -158,11 +159,15 @@ class Bound:
         """The terms at the tuned step, derived by SymPy; with a cap on the step, an upper bound on their sum."""
         return derive.tuned_terms(self)
 
-    @property
+    @cached_property
     def constants(self) -> tuple[str, ...]:
         """Names of the constants that the forms and conditions take."""
         found = {s.constant_name(x) for form in self.forms for x in self._symbols(form)}
         return tuple(sorted(found, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n)))
+
+    @cached_property
+    def _needed(self) -> dict[str, set[sympy.Symbol]]:
+        return {form: self._symbols(form) for form in self.forms}
 
     def _symbols(self, form: str) -> set[sympy.Symbol]:
         content = self.summands[form]
@@ -187,7 +192,7 @@ class Bound:
     def terms(self, form: str | None = None, **constants: Any) -> dict[str, float]:
         """The terms by name; they sum to the value of that form."""
         form = self._form(form)
-        values = self._values(self._symbols(form), constants)
+        values = self._values(self._needed[form], constants)
         if found := broken(self.conditions, values):
             raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
         return self._evaluate(form, values)
@@ -211,7 +216,7 @@ class Bound:
         """One sentence for each missing constant and each condition that does not hold; never raises for them."""
         self._refuse_unknown(constants)
         found, usable = [], dict(self._filled(constants))
-        symbols_used = self._symbols(self.forms[0])
+        symbols_used = self._needed[self.forms[0]]
         unknown = self._missing(symbols_used, usable)
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
@@ -272,14 +277,11 @@ class Bound:
             strange = sorted(set(factors) - known)[0]
             raise ValueError(f"{self.name} has no term {strange!r}; it has {', '.join(sorted(known))}")
 
-        def weight(term: str) -> float:
-            return factor * factors.get(term, 1.0)
-
         def weighted(content: Terms | Solver) -> Terms | Solver:
-            if not isinstance(content, Solver):
-                return {k: sympy.nsimplify(weight(k), rational=True) * e for k, e in content.items()}
-            solve = content.solve
-            return Solver(lambda v: {k: weight(k) * x for k, x in solve(v).items()}, content.needs, content.equation)
+            if isinstance(content, Solver):
+                return Solver(partial(_weighted, content.solve, factor, factors), content.needs, content.equation)
+            weights = {term: sympy.nsimplify(factor * factors.get(term, 1.0), rational=True) for term in content}
+            return {term: weights[term] * expression for term, expression in content.items()}
 
         return Bound(
             self.name,
@@ -305,7 +307,7 @@ class Bound:
         """
         self._refuse_unknown(constants)
         content = derive.tuned_terms(self, self._form(form)) if tuned else self.summands[self._form(form)]
-        head = f"{measures.describe(self.measure).latex} {describe.RELATION[self.kind][1]}"
+        head = f"{measures.describe(self.measure, self.probability).latex} {describe.RELATION[self.kind][1]}"
         if isinstance(content, Solver):
             if content.equation is None:
                 return f"{head} \\text{{the solution found numerically}}"
@@ -314,12 +316,13 @@ class Bound:
             used = set().union(*(e.free_symbols for e in content.values()))
             values = fill(constants, {x for x in used if constants.get(s.constant_name(x)) is not None})
             content = {k: describe.substituted(e, values) for k, e in content.items()}
-        return f"{head} {describe.sum_latex(content)}"
+        level = r" \quad \text{with probability at least } 1 - \delta" if self.probability else ""
+        return f"{head} {describe.sum_latex(content)}{level}"
 
     def cite(self) -> str:
         """BibTeX of the source."""
         if self.source is None:
-            raise ValueError(f"bound {self.name!r} has no source; make it with source=Source(key, arxiv, place, status)")
+            raise ValueError(f"bound {self.name!r} has no source; make it with source=Source(key, arxiv)")
         return self.source.bibtex()
 
     def _repr_latex_(self) -> str:
@@ -365,8 +368,15 @@ class Bound:
             raise ValueError(f"{self.name} needs {sentence_list(lacking)}; it takes {', '.join(self.constants)}")
         if "step" not in given and needed & {s.step, s.uniform_step}:
             values = fill(given, needed - {s.step, s.uniform_step})
-            return values | fill(given | {"step": derive.tuned_step(self, values)}, needed)
+            size = {"d": dimension(given), "step": derive.tuned_step(self, values)}
+            return values | fill(size, needed & {s.step, s.uniform_step})
         return fill(given, needed)
+
+
+def _weighted(
+    solve: Callable[..., dict[str, float]], factor: float, factors: Mapping[str, float], values: dict[str, Any]
+) -> dict[str, float]:
+    return {term: factor * factors.get(term, 1.0) * value for term, value in solve(values).items()}
 
 
 def _checked_terms(name: str, terms: Terms) -> dict[str, sympy.Expr]:

@@ -1,0 +1,57 @@
+"""Hypotheses are checked on the facts of a run; each one that is not met is a sentence."""
+
+import pytest
+
+from anisotropic.bounds import Requires
+
+FACTS = {
+    "dim": 3,
+    "properties": ["convex", "interior minimizer"],
+    "box": True,
+    "optimizer": "adagrad",
+    "settings": {"preset": "convex", "eps": 0.0},
+    "schedule": "constant",
+    "noise": "gaussian",
+    "law": "gaussian",
+    "batch": "constant",
+}
+INTERIOR = {"convex", "interior minimizer"}
+WANTED = Requires("adagrad", preset="convex", properties=INTERIOR, box=True, laws="gaussian", noises="gaussian")
+
+
+def test_a_run_that_fits_leaves_nothing_to_say():
+    assert WANTED.unmet(FACTS) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"optimizer": "adam"}, "the optimizer is 'adam'; the theorem is about adagrad"),
+        ({"settings": {"preset": "torch"}}, "preset is 'torch'; the theorem needs 'convex'"),
+        ({"properties": ["interior minimizer"]}, "not known to have the property 'convex'"),
+        ({"properties": ["convex"]}, "not known to have the property 'interior minimizer'"),
+        ({"box": False}, "not confined to a box"),
+        ({"schedule": "inverse_sqrt"}, "the schedule is 'inverse_sqrt'; the theorem needs 'constant'"),
+        ({"batch": "norm_test"}, "the batch is 'norm_test'; the theorem needs 'constant'"),
+        ({"law": "heavy"}, "the law of the noise is 'heavy'; the theorem needs gaussian"),
+        ({"noise": "affine"}, "the noise is 'affine'; the theorem needs gaussian"),
+    ],
+)
+def test_each_unmet_hypothesis_is_one_sentence(change, sentence):
+    told = WANTED.unmet(FACTS | change)
+    assert len(told) == 1 and sentence in told[0]
+
+
+def test_without_a_box_a_minimizer_is_interior():
+    free = Requires("adagrad", properties={"convex", "interior minimizer"}, box=False)
+    assert free.unmet(FACTS | {"box": False, "properties": ["convex"]}) == []
+    assert "clipped to a box; the theorem is about unconstrained" in free.unmet(FACTS)[0]
+
+
+def test_another_optimizer_is_not_also_asked_for_its_preset():
+    assert len(WANTED.unmet(FACTS | {"optimizer": "sgd", "settings": {}})) == 1
+
+
+def test_an_empty_requirement_asks_for_a_constant_step_and_batch_only():
+    assert Requires().unmet({"optimizer": "anything"}) == []
+    assert Requires(schedule=None, batch=None).unmet({"schedule": "x", "batch": "y"}) == []

@@ -45,7 +45,7 @@ def key_words(seed: int) -> tuple[np.uint64, np.uint64]:
     return u64(int(seed) & 0xFFFFFFFF), u64(int(seed) >> 32)
 
 
-A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12 = fit(lambda t: np.log1p(t) / t, -0.25, 0.5, 12)
+A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10 = fit(lambda t: np.log1p(t) / t, -0.25, 0.5, 10)
 LN2, PI4 = math.log(2.0), math.pi / 4 * 2.0**-23
 MASK, S32, S26, S14, S11, S12, S52 = (u64(v) for v in (0xFFFFFFFF, 32, 26, 14, 11, 12, 52))
 ONE_BITS, INTEGER_BITS, PHASE_MASK, SIGN = (u64(v) for v in (0x3FF << 52, 0x433 << 52, 0xFFFFFF, 1 << 63))
@@ -57,10 +57,10 @@ M0, M1, W0, W1 = u64(0xD2511F53), u64(0xCD9E8D57), u64(0x9E3779B9), u64(0xBB67AE
 def philox(c0, c1, c2, c3, k0, k1):
     """Ten rounds of Philox4x32 on 32-bit words held in uint64; two 64-bit words, first word in the high half."""
     for _ in range(10):
-        p0, p1 = c0 * M0, c2 * M1
-        c0, c1, c2, c3 = ((p1 >> S32) ^ c1 ^ k0) & MASK, p1 & MASK, ((p0 >> S32) ^ c3 ^ k1) & MASK, p0 & MASK
+        p0, p1 = (c0 & MASK) * M0, (c2 & MASK) * M1
+        c0, c1, c2, c3 = (p1 >> S32) ^ c1 ^ k0, p1, (p0 >> S32) ^ c3 ^ k1, p0
         k0, k1 = (k0 + W0) & MASK, (k1 + W1) & MASK
-    return (c0 << S32) | c1, (c2 << S32) | c3
+    return (c0 << S32) | (c1 & MASK), (c2 << S32) | (c3 & MASK)
 
 
 @njit(inline="always")
@@ -73,21 +73,22 @@ def normal_pair(r):
     t2 = t * t
     t4 = t2 * t2
     low = (A0 + A1 * t) + t2 * (A2 + A3 * t)
-    high = ((A4 + A5 * t) + t2 * (A6 + A7 * t)) + t4 * ((A8 + A9 * t) + t2 * (A10 + A11 * t) + t4 * A12)
+    high = ((A4 + A5 * t) + t2 * (A6 + A7 * t)) + t4 * ((A8 + A9 * t) + t2 * A10)
     radius = math.sqrt(-(exponent * LN2 + (low + t4 * high) * t))
     phi = (as_float((r & PHASE_MASK) | INTEGER_BITS) - (2.0**52 + 2.0**23)) * PI4
     q = phi * phi
-    c = 1.0 + q * (-1 / 2 + q * (1 / 24 + q * (-1 / 720 + q * (1 / 40320 - q * (1 / 3628800)))))
-    s = phi * (1.0 + q * (-1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * (1 / 362880 - q * (1 / 39916800))))))
+    c = 1.0 + q * (-1 / 2 + q * (1 / 24 + q * (-1 / 720 + q * (1 / 40320))))
+    s = phi * (1.0 + q * (-1 / 6 + q * (1 / 120 + q * (-1 / 5040 + q * (1 / 362880)))))
     sign = (r << u64(38)) & SIGN, (r << u64(39)) & SIGN
     return as_float(as_bits((c - s) * radius) ^ sign[0]), as_float(as_bits((c + s) * radius) ^ sign[1])
 
 
 @njit(fastmath=FLAGS, error_model="numpy", nogil=True, cache=True)
-def fill_normals(key0, key1, replica, group, coordinate, offset, z0, z1, z2, z3):
-    """Normals of the steps 4 (group + offset) + 0, 1, 2, 3 at each lane; a lane is a (coordinate, offset) pair."""
+def fill_normals(key0, key1, replica, group, coordinate, replicas, groups, z0, z1, z2, z3):
+    """Normals of the steps 4 G + 1, ..., 4 G + 4 of replica R at each lane i: R = replica + replicas[i], G likewise."""
     for i in range(z0.size):
-        x0, x1 = philox(coordinate[i], u64(replica), u64(group) + offset[i], u64(NOISE), key0, key1)
+        r, q = u64(replica) + replicas[i], u64(group) + groups[i]
+        x0, x1 = philox(coordinate[i], r, q, u64(NOISE), key0, key1)
         z0[i], z1[i] = normal_pair(x0)
         z2[i], z3[i] = normal_pair(x1)
 

@@ -29,6 +29,7 @@ STATISTICS = (
     "batch_size",
     "samples",
     "accumulator",
+    "value",
 )
 
 
@@ -207,6 +208,11 @@ class Noise:
         "gaussian", "bounded", "heavy", "rows" or "none".
     max_batch : int or None
         Largest batch that the law can draw.
+    coordinatewise : bool
+        True if `apply` treats each coordinate by itself and takes no random number but `normals`; then short
+        trajectories share a pass.
+    replace : bool
+        For law "rows": whether a minibatch is drawn with replacement.
     """
 
     name: str
@@ -216,6 +222,8 @@ class Noise:
     rho: float = 0.0
     law: str = "gaussian"
     max_batch: int | None = None
+    coordinatewise: bool = False
+    replace: bool = True
 
     def __post_init__(self) -> None:
         module_level(self.apply, "noise")
@@ -255,11 +263,13 @@ class Optimizer:
         t = 1, 2, ... counts updates.
     step : float, array ``(d,)`` or Schedule
     params : NamedTuple
-    state : mapping of str to number or array
+    state : mapping of str to number, array or function of d
         Name and initial value of each state vector, in the order of the rows of `state`. One named "accumulator" is
         recorded (summed over coordinates) by every run.
     settings : mapping
         What a theorem may ask about: "preset", "eps", "beta", "momentum", ...
+    coordinatewise : bool
+        True if `update` treats each coordinate by itself; then short trajectories share a pass.
     """
 
     name: str
@@ -268,6 +278,7 @@ class Optimizer:
     params: Any = NoParameters()
     state: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    coordinatewise: bool = False
 
     def __post_init__(self) -> None:
         module_level(self.update, "update")
@@ -405,15 +416,19 @@ class TermCheck:
 class Verdict:
     """What a run says about a bound; printed as a short report.
 
-    `status` is "not contradicted", "violated", "inconclusive" or "not applicable" (then `reason` says why). `estimate`,
-    `interval` and `bound` are those of the record with the smallest slack (index `record`, after `steps` updates);
-    `slacks` are bound / estimate at all records. `power` = bound / lower limit: an error in the constant by more than
-    this factor would have been seen.
+    `status` is "not contradicted", "violated", "inconclusive" or "not applicable"; `reason` says why where the numbers
+    do not, and `conditions` lists every hypothesis that is not met. `estimate`, `interval` and `bound` are those of the
+    record with the smallest slack (index `record`, after `steps` updates); where a bound is violated, of the violating
+    records. `slacks` are bound / estimate at all records that were looked at (estimate / bound for a lower bound).
+    `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold for every number of
+    replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an error in the constant
+    by more than this factor would have been seen.
     """
 
     status: str
     theorem: str
     measure: str
+    kind: str = "upper"
     form: str = ""
     reason: str = ""
     estimate: float = np.nan
@@ -433,30 +448,46 @@ class Verdict:
     @property
     def summary(self) -> str:
         """One sentence: the status, and what was not tested."""
-        if self.status == "not applicable":
-            return f"not applicable: {self.reason}"
-        idle = [t.name for t in self.terms if not t.exercised]
-        if self.status == "not contradicted" and idle:
-            return f"not contradicted; not tested: {', '.join(idle)} term{'s' if len(idle) > 1 else ''}"
-        return self.status if not self.reason else f"{self.status}: {self.reason}"
+        idle = [t.name for t in self.terms if not t.exercised] if self.status == "not contradicted" else []
+        if idle:
+            return f"{self.status}; not tested: {' and '.join(idle)} term{'s' if len(idle) > 1 else ''}"
+        return f"{self.status}: {self.reason}" if self.reason else self.status
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """JSON-able form; a number that is not finite becomes None."""
         from dataclasses import asdict
 
-        return asdict(self) | {"summary": self.summary}
+        def plain(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {k: plain(v) for k, v in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [plain(v) for v in value]
+            return None if isinstance(value, float) and not np.isfinite(value) else value
+
+        return plain(asdict(self) | {"summary": self.summary})
 
     def __str__(self) -> str:
-        if self.status == "not applicable":
-            return f"{self.theorem}: {self.summary}"
+        from textwrap import fill
+
+        head = f"{self.theorem} ({self.form}): " if self.form else f"{self.theorem}: "
+        if self.conditions:
+            reasons = [fill(c, 78, initial_indent="  - ", subsequent_indent="    ") for c in self.conditions]
+            return "\n".join([head + self.status, *reasons])
+        lines = [fill(head + self.summary, 78, subsequent_indent="  ")]
+        if self.record < 0:
+            return lines[0]
         lo, hi = self.interval
-        lines = [
-            f"{self.theorem} ({self.form}): {self.summary}",
-            f"  {self.measure} after {self.steps:,} steps   {self.estimate:.4g}  in [{lo:.4g}, {hi:.4g}]"
-            f"  ({self.interval_kind}, level {self.level:g}, {self.replicas} replicas)",
-            f"  bound {self.bound:.4g}   slack {self.slack:.3g}   power: an error by a factor over {self.power:.3g} would be seen",
-        ]
+        relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
+        measured = (
+            f"{self.measure} after {self.steps:,} steps: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
+            f"({self.interval_kind}; level {self.level:g}, {self.replicas:,} replicas)"
+        )
+        against = f"claim {relation} {self.bound:.4g}, slack {self.slack:.3g}, power {self.power:.3g}: "
+        sees = "no error in the constant would be seen" if not np.isfinite(self.power) else (
+            f"an error in the constant by a factor over {self.power:.3g} would be seen"
+        )
+        lines += [fill(text, 78, initial_indent="  ", subsequent_indent="    ") for text in (measured, against + sees)]
         for t in self.terms:
             tested = "tested" if t.exercised else "not tested"
-            lines.append(f"    {t.name:<12} {t.value:>10.4g}   {t.share:6.1%}   {tested}")
+            lines.append(f"    {t.name:<16}{t.value:>11.4g}{t.share:>8.1%}   {tested}")
         return "\n".join(lines)

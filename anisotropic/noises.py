@@ -1,0 +1,171 @@
+"""How does a minibatch gradient err? Laws with a known standard deviation of one sample, drawn at O(1) cost in M.
+
+Every law adds to the true gradient the mean of M independent samples of variance sigma_j^2, so that the variance of the
+minibatch gradient is sigma_j^2 / M exactly. Binomials above M = 1e9 use the rounded normal limit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .elementary import leaf
+from . import random
+from .records import FloatArray, NoParameters, Noise, float_parameter, float_vector
+
+SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
+
+
+class Scale(NamedTuple):
+    """Standard deviation of one sample, per coordinate."""
+
+    sigma: FloatArray
+
+
+class ScaleAnd(NamedTuple):
+    """Standard deviation of one sample and one further number: df, p or rho."""
+
+    sigma: FloatArray
+    number: float
+
+
+def _sigma(sigma: ArrayLike) -> FloatArray:
+    array = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
+    return float_vector(array, array.size, "sigma", low=0.0)
+
+
+def _fraction(p: float) -> float:
+    number = float_parameter(p, "p")
+    if number > 1.0:
+        raise ValueError(f"p = {number:g}; expected a probability above 0 and at most 1")
+    return number
+
+
+@leaf
+def add_gaussian(gradient, normals, batch_size, stream, params):
+    """Add sigma / sqrt(M) times a normal."""
+    scale = 1.0 / math.sqrt(batch_size)
+    for j in range(gradient.size):
+        gradient[j] += scale * params.sigma[j] * normals[j]
+
+
+@leaf
+def add_rademacher(gradient, normals, batch_size, stream, params):
+    """Add the mean of M signs: one binomial."""
+    for j in range(gradient.size):
+        k = random.binomial(batch_size, 0.5, stream, j)
+        gradient[j] += params.sigma[j] * (2.0 * k - batch_size) / batch_size
+
+
+@leaf
+def add_student_t(gradient, normals, batch_size, stream, params):
+    """Add the mean of M Student-t samples, scaled to variance sigma^2."""
+    scale = math.sqrt((params.number - 2.0) / params.number) / batch_size
+    for j in range(gradient.size):
+        total = 0.0
+        for i in range(batch_size):
+            total += random.student_t(params.number, stream, j, i)
+        gradient[j] += scale * params.sigma[j] * total
+
+
+@leaf
+def add_sparse(gradient, normals, batch_size, stream, params):
+    """Add the mean of M samples that are +-sigma/sqrt(p) with probability p: two binomials."""
+    p = params.number
+    for j in range(gradient.size):
+        hits = random.binomial(batch_size, p, stream, j)
+        plus = random.binomial(hits, 0.5, stream, j, SECOND)
+        gradient[j] += params.sigma[j] / math.sqrt(p) * (2.0 * plus - hits) / batch_size
+
+
+@leaf
+def add_two_point(gradient, normals, batch_size, stream, params):
+    """Add the mean of M samples sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)): one binomial."""
+    p = params.number
+    for j in range(gradient.size):
+        excess = random.binomial(batch_size, p, stream, j) / batch_size - p
+        gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
+
+
+@leaf
+def add_affine(gradient, normals, batch_size, stream, params):
+    """Add a normal of variance (sigma^2 + rho g^2) / M."""
+    for j in range(gradient.size):
+        g = gradient[j]
+        gradient[j] += math.sqrt((params.sigma[j] * params.sigma[j] + params.number * g * g) / batch_size) * normals[j]
+
+
+@leaf
+def drop_out(gradient, normals, batch_size, stream, params):
+    """Multiply by the mean of M Bernoulli(p) / p: one binomial."""
+    for j in range(gradient.size):
+        gradient[j] *= random.binomial(batch_size, params.number, stream, j) / (batch_size * params.number)
+
+
+@leaf
+def add_nothing(gradient, normals, batch_size, stream, params):
+    """Leave the true gradient."""
+
+
+def gaussian(sigma: ArrayLike) -> Noise:
+    """Independent normal noise, standard deviation `sigma` (number or ``(d,)``) for one sample.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> an.noises.gaussian([1.0, 0.5]).sigma.tolist()
+    [1.0, 0.5]
+    """
+    s = _sigma(sigma)
+    return Noise("gaussian", add_gaussian, Scale(s), s, law="gaussian", coordinatewise=True)
+
+
+def rademacher(sigma: ArrayLike) -> Noise:
+    """+-sigma with probability 1/2 each: the bounded law of that variance; the mean of M costs one binomial."""
+    s = _sigma(sigma)
+    return Noise("rademacher", add_rademacher, Scale(s), s, law="bounded")
+
+
+def student_t(sigma: ArrayLike, df: float) -> Noise:
+    """Student-t noise with `df` > 2 degrees of freedom, scaled to standard deviation `sigma`; M at most 10,000."""
+    s, df = _sigma(sigma), float_parameter(df, "df", low=2.0)
+    return Noise("student_t", add_student_t, ScaleAnd(s, df), s, law="heavy", max_batch=10_000)
+
+
+def sparse(sigma: ArrayLike, p: float) -> Noise:
+    """Zero with probability 1 - p, else +-sigma / sqrt(p)."""
+    s = _sigma(sigma)
+    return Noise("sparse", add_sparse, ScaleAnd(s, _fraction(p)), s, law="bounded")
+
+
+def two_point(sigma: ArrayLike, p: float) -> Noise:
+    """Skewed: sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)); 0 < p < 1."""
+    s, p = _sigma(sigma), _fraction(p)
+    if p == 1.0:
+        raise ValueError("p = 1 leaves no noise; expected a probability strictly between 0 and 1")
+    return Noise("two_point", add_two_point, ScaleAnd(s, p), s, law="bounded")
+
+
+def affine(sigma: ArrayLike, rho: float) -> Noise:
+    """Normal noise whose variance for one sample is sigma_j^2 + rho (f_j)^2."""
+    s, rho = _sigma(sigma), float_parameter(rho, "rho", strict=False)
+    return Noise("affine", add_affine, ScaleAnd(s, rho), s, rho=rho, law="gaussian", coordinatewise=True)
+
+
+def dropout(p: float) -> Noise:
+    """Each sample keeps a coordinate of the gradient with probability p and divides it by p: sigma = 0, rho = 1/p - 1."""
+    p = _fraction(p)
+    return Noise("dropout", drop_out, ScaleAnd(np.zeros(1), p), np.zeros(1), rho=1.0 / p - 1.0, law="bounded")
+
+
+def none() -> Noise:
+    """No noise: the true gradient."""
+    return Noise("none", add_nothing, NoParameters(), np.zeros(1), law="none", coordinatewise=True)
+
+
+def minibatch(replace: bool = True) -> Noise:
+    """Gradients of rows drawn from a finite sum, with or without replacement within a batch."""
+    return Noise("minibatch", add_nothing, NoParameters(), None, law="rows", replace=bool(replace))

@@ -1,0 +1,202 @@
+"""Is a LIBSVM file read as it stands, and is a wrong one refused with its line?"""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy import sparse
+
+from anisotropic import datasets, extras
+
+HOME = os.environ.get(datasets.HOME_VARIABLE)
+needs_data = pytest.mark.skipif(HOME is None, reason=f"{datasets.HOME_VARIABLE} names no folder of LIBSVM files")
+
+#: Rows, columns, entries and share of the larger label, as published for these sets.
+KNOWN = {
+    "a9a": (32_561, 123, 451_592, 0.2408),
+    "a9a.t": (16_281, 123, None, 0.2362),
+    "a4a": (4_781, 123, None, None),
+    "a8a": (22_696, 123, None, None),
+    "w8a": (49_749, 300, None, 0.0297),
+    "mushrooms": (8_124, 112, 8_124 * 21, None),
+    "phishing": (11_055, 68, 11_055 * 30, None),
+    "ijcnn1.tr": (35_000, 22, 35_000 * 13, None),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_home(monkeypatch):
+    monkeypatch.delenv(datasets.HOME_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def home(monkeypatch):
+    monkeypatch.setenv(datasets.HOME_VARIABLE, HOME)
+
+
+def write(tmp_path, text, name="set.txt"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_plain_and_compressed_files(tmp_path, pack):
+    text = b"+1 1:0.5 4:-2e-1 \n\n  \n-1\n+1 2:.5 3:3. # a comment 4:x\r\n# nothing else\n-1 1:1e2"
+    X, y = datasets.load(write(tmp_path, pack(text)))
+    assert isinstance(X, sparse.csr_array)
+    assert X.dtype == y.dtype == np.float64
+    np.testing.assert_array_equal(X.toarray(), [[0.5, 0, 0, -0.2], [0] * 4, [0, 0.5, 3, 0], [100, 0, 0, 0]])
+    np.testing.assert_array_equal(y, [1.0, -1.0, 1.0, -1.0])
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.dictionaries(st.integers(1, 40), st.floats(allow_nan=False, allow_infinity=False))),
+        min_size=2,
+        max_size=12,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_what_is_written_is_read(tmp_path_factory, rows):
+    rows = [(True, {}), (False, {7: 1.5}), *rows]
+    lines = [" ".join([str(int(c)), *(f"{k}:{v!r}" for k, v in sorted(e.items()))]) for c, e in rows]
+    X, y = datasets.load(write(tmp_path_factory.mktemp("data"), "\n".join(lines)), features=40)
+    np.testing.assert_array_equal(y, [1.0 if c else -1.0 for c, _ in rows])
+    dense = np.zeros((len(rows), 40))
+    for i, (_, entries) in enumerate(rows):
+        for k, v in entries.items():
+            dense[i, k - 1] = v
+    np.testing.assert_array_equal(X.toarray(), dense)
+
+
+@pytest.mark.parametrize(("low", "high"), [("0", "1"), ("-1", "+1"), ("1", "2"), ("1.0", "3.5"), ("-2", "-1")])
+def test_the_larger_label_is_plus_one(tmp_path, low, high):
+    _, y = datasets.load(write(tmp_path, f"{high} 1:1\n{low} 1:2\n{high} 1:1\n"))
+    np.testing.assert_array_equal(y, [1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 1:1\n-1 1:1 2\n", r"set\.txt, line 2: '2' is not of the form index:value"),
+        ("1 1:1\n\n-1 1:1 2:\n", r"set\.txt, line 3: '2:' is not of the form"),
+        ("1 1:1:2\n-1 1:1\n", r"line 1: '1:1:2' is not of the form"),
+        ("1 1.5:1\n-1 1:1\n", r"line 1: '1.5:1' is not of the form index:value with a whole index"),
+        ("1 qid:3 1:1\n-1 1:1\n", r"line 1: 'qid:3' is not of the form"),
+        ("1 1:nan\n-1 1:1\n", r"line 1: '1:nan' is not of the form index:value .* finite value"),
+        ("1 1:1e999\n-1 1:1\n", r"line 1: the value at index 1 is too large for a float"),
+        ("1 1:1_0\n-1 1:1\n", r"line 1: '1:1_0' is not of the form"),
+        ("yes 1:1\n-1 1:1\n", r"line 1: label 'yes' is not a number"),
+        ("1:1 2:1\n-1 1:1\n", r"line 1: label '1:1' is not a number"),
+        ("1 1:1\n\n# note\n-1 3:1 3:2\n", r"line 4: index 3 is repeated; indices must increase"),
+        ("1 2:1\n-1 4:1 3:2\n", r"line 2: index 3 is after 4; indices must increase"),
+        ("1 0:1\n-1 1:1\n", r"line 1: index 0 is out of range; indices start at 1"),
+        ("1 1:1\n-1 9999999999:1\n", r"line 2: index 9999999999 is out of range"),
+        ("1 1:1\n1 2:1\n", r"set\.txt has 2 rows of one class, label 1; expected two labels"),
+        ("1 1:1\n2 2:1\n3\n", r"set\.txt has 3 different labels \(1, 2, 3\); expected two"),
+        ("", r"set\.txt has no rows; expected lines of the form"),
+        ("\n# only words\n", r"set\.txt has no rows"),
+        (lzma.compress(b"1 1:1\n-1 1:1\n")[:-4], r"set\.txt cannot be decompressed .*is the file complete"),
+        (bz2.compress(b"1 1:1\n-1 1:1\n")[:-4], r"cannot be decompressed"),
+        (gzip.compress(b"1 1:1\n-1 1:1\n")[:-9], r"cannot be decompressed"),
+    ],
+)
+def test_wrong_files_are_refused_with_their_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.load(write(tmp_path, text))
+
+
+def test_the_number_of_columns_can_be_given(tmp_path):
+    path = write(tmp_path, "1 2:1\n-1 3:1\n")
+    assert datasets.load(path)[0].shape == (2, 3)
+    assert datasets.load(path, features=10)[0].shape == (2, 10)
+    with pytest.raises(ValueError, match=r"has an entry in column 3, more than features = 2"):
+        datasets.load(path, features=2)
+
+
+def test_names_are_found_in_the_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "libsvm").mkdir()
+    write(tmp_path, "1 1:1\n-1 1:2\n", "plain")
+    write(tmp_path, "1 1:1\n-1 1:2\n", "plain.t")
+    write(tmp_path, lzma.compress(b"1 1:1\n-1 1:2\n-1 1:3\n"), "libsvm/packed.xz")
+    write(tmp_path, "no data", "README.md")
+    with pytest.raises(ValueError, match=r"no data set or file is called 'packed'.*ANISOTROPIC_DATA_HOME is not set"):
+        datasets.load("packed")
+    monkeypatch.setenv(datasets.HOME_VARIABLE, str(tmp_path))
+    assert datasets.available() == ["breast_cancer", "digits", "packed", "plain", "plain.t"]
+    assert datasets.load("packed")[0].shape == (3, 1)
+    assert datasets.load("plain.t")[0].shape == (2, 1)
+    with pytest.raises(ValueError, match=r"called 'pakced'; did you mean 'packed'\?"):
+        datasets.load("pakced")
+    with pytest.raises(ValueError, match=r"known here: breast_cancer, digits, packed, plain, plain\.t"):
+        datasets.load("zzz")
+    with pytest.raises(FileNotFoundError, match="there is no file .*missing; give the path"):
+        datasets.load(tmp_path / "missing")
+
+
+def test_packaged_sets():
+    X, y = datasets.load("breast_cancer")
+    assert X.shape == (569, 31)
+    dense = X.toarray()
+    np.testing.assert_allclose(dense[:, :30].mean(axis=0), 0.0, atol=1e-14)
+    np.testing.assert_allclose((dense[:, :30] ** 2).mean(axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_array_equal(dense[:, 30], 1.0)
+    assert (y == 1).sum() == 357  # benign
+    X, y = datasets.load("digits")
+    assert X.shape == (1797, 64)
+    assert X.max() == 1.0
+    assert (y == 1).sum() == 891  # 0, 2, 4, 6, 8
+
+
+def test_a_missing_package_names_the_line_that_installs_it(monkeypatch):
+    for name in ("sklearn", "sklearn.datasets"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(extras.MissingExtra, match=r"run pip install 'anisotropic\[data\]'") as caught:
+        datasets.load("digits")
+    assert isinstance(caught.value, ImportError)
+
+
+def test_reading_does_not_need_scikit_learn(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert datasets.load(write(tmp_path, "1 1:1\n-1 1:2\n"))[0].shape == (2, 1)
+
+
+@needs_data
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_sets_have_their_published_shape(home, name):
+    rows, columns, entries, positive = KNOWN[name]
+    X, y = datasets.load(name, features=columns)
+    assert X.shape == (rows, columns)
+    assert datasets.load(name)[0].shape[1] == (columns - 1 if name in ("a4a", "a9a.t") else columns)  # last one empty
+    assert set(np.unique(y)) == {-1.0, 1.0}
+    assert entries in (None, X.nnz)
+    assert positive is None or round((y > 0).mean(), 4) == positive
+    if name == "w8a":
+        assert (np.diff(X.indptr) == 0).sum() == 4_203
+    if name == "mushrooms":
+        assert np.all(np.diff(X.indptr) == 21)
+
+
+@needs_data
+def test_agrees_with_scikit_learn_and_takes_about_a_second(home):
+    from sklearn.datasets import load_svmlight_file
+
+    raw = lzma.decompress(Path(HOME, "libsvm", "a9a.xz").read_bytes())
+    assert hashlib.md5(raw).hexdigest() == "fb3596510d780aaf76a06dc721d49662"
+    began = time.process_time()
+    X, y = datasets.load("a9a")
+    assert time.process_time() - began < 3.0  # 0.5 s on an idle machine
+    from io import BytesIO
+
+    theirs, labels = load_svmlight_file(BytesIO(raw))
+    assert (sparse.csr_array(theirs) != X).nnz == 0
+    np.testing.assert_array_equal(y, labels)

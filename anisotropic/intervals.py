@@ -104,7 +104,8 @@ def bounded_limits(x: FloatArray, level: float, support: Support) -> Limits:
     """
     n = x.shape[0]
     lowest, highest = (np.asarray(side, dtype=np.float64) for side in support)
-    outside = (x < lowest - 1e-9 * np.abs(lowest)) | (x > highest + 1e-9 * np.abs(highest))
+    slip = 1e-9 * (highest - lowest)
+    outside = (x < lowest - slip) | (x > highest + slip)
     if outside.any():
         value = x[outside][0]
         raise ValueError(

@@ -28,7 +28,8 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 #: Constants whose printed letter differs from their name in code.
-LETTERS = {"step": "eta", "eps": "epsilon", "G_star": "G__*"}
+LETTERS = {"step": "eta", "eps": "epsilon"}
+_TYPESET = {"G_star_j": r"G^{\star}_{j}"}
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
 
@@ -41,6 +42,8 @@ class Coordinate(sympy.Symbol):
 
 def coordinate(name: str, **assumptions: Any) -> Coordinate:
     """The symbol of a per-coordinate constant called `name`: positive unless told otherwise."""
+    if not name.isidentifier():
+        raise ValueError(f"a constant is passed as a keyword, which {name!r} cannot be; use letters, digits and _")
     return Coordinate(f"{LETTERS.get(name, name)}_j", **(assumptions or {"positive": True}))
 
 
@@ -197,6 +200,11 @@ def names(expressions: Iterable[sympy.Basic]) -> frozenset[str]:
 
 
 class _Latex(LatexPrinter):
+    def _print_Symbol(self, expr: sympy.Symbol, style: str = "plain") -> str:
+        return _TYPESET.get(expr.name) or super()._print_Symbol(expr, style)
+
+    _print_Coordinate = _print_Symbol
+
     def _needs_mul_brackets(self, expr: sympy.Expr, first: bool = False, last: bool = False) -> bool:
         return (isinstance(expr, (total, largest)) and not last) or super()._needs_mul_brackets(expr, first, last)
 

@@ -46,7 +46,7 @@ def test_signs_are_known():
         (s.T * s.total(s.eps / s.step), r"T \sum_{j} \frac{\epsilon_{j}}{\eta_{j}}", "T*sum_j(eps_j/step_j)"),
         (s.total(s.L + s.L * s.step**2), r"\sum_{j} L_{j} + \sum_{j} L_{j} \eta_{j}^{2}", None),
         (s.total(s.L) * s.total(s.D), r"\left(\sum_{j} D_{j}\right) \sum_{j} L_{j}", None),
-        (s.G_star, "G^{*}_{j}", "G_star_j"),
+        (s.total(s.G_star**2), r"\sum_{j} \left(G^{\star}_{j}\right)^{2}", "sum_j(G_star_j^2)"),
     ],
 )
 def test_printing(expression, latex, text):
@@ -68,3 +68,8 @@ def test_the_two_kinds_of_step_share_one_constant():
 
 def test_summand_undoes_total():
     assert s.summand(s.total(s.L * s.D) / s.T + s.total(s.sigma)) == s.L * s.D / s.T + s.sigma
+
+
+def test_a_constant_must_be_a_keyword():
+    with pytest.raises(ValueError, match="passed as a keyword, which 'a b' cannot be"):
+        s.coordinate("a b")

@@ -212,7 +212,7 @@ def inches(ax: Axes) -> float:
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:
     """A legend above the data, where it cannot cover any of it; long labels are wrapped to the width of the figure."""
     handles, labels = ax.get_legend_handles_labels()
-    letters = int(16 * (inches(ax) - 0.7) / columns)
+    letters = int(15 * (inches(ax) - 0.7) / columns)
     labels = [textwrap.fill(label, letters, subsequent_indent="  ") for label in labels]
     if handles:
         ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, **options)

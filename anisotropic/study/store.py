@@ -15,6 +15,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ def encode(arrays: Mapping[str, Any]) -> bytes:
     plain: dict[str, Any] = {}
     for name, value in arrays.items():
         if isinstance(value, Verdict):
-            plain[f"verdict/{name}"] = np.array(json.dumps(value.to_dict()))
+            plain[f"verdict/{name}"] = np.array(json.dumps(asdict(value)))
             continue
         array = np.asarray(value)
         if array.dtype.hasobject:
@@ -84,8 +85,8 @@ def decode(blob: bytes | None) -> dict[str, Any]:
 
 
 def verdict_from(data: dict[str, Any]) -> Verdict:
-    """A `Verdict` from its `to_dict` form."""
-    data = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "summary"}
+    """A `Verdict` from its fields as JSON has them."""
+    data = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Verdict(**(data | {"terms": tuple(TermCheck(**t) for t in data.get("terms", ()))}))
 
 

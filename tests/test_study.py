@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anisotropic.output import number
 from anisotropic.records import TermCheck, Verdict
 from anisotropic.study import Results, Study, StudyError, environment, main
 from anisotropic.study.definition import code_of
-from anisotropic.study.results import number
 from anisotropic.study.store import Store, decode, digest, encode
 
 FAKE = textwrap.dedent(

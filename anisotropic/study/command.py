@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ..output import SCHEMA
 from .definition import Axes, Study
 from .driver import MANIFEST, Interrupted, run
 from .manifest import differences, environment
@@ -203,7 +204,7 @@ def _status(study: Study, folder: Path, axes: Axes, as_json: bool) -> int:
     left = counts["failed"] + counts["missing"]
     seconds = left * store.mean_seconds() if left and states else 0.0 if not left else None
     if as_json:
-        data = {"schema": 1, "study": study.name, "cells": len(points), **counts, "cell_seconds_left": seconds}
+        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "cell_seconds_left": seconds}
         print(json.dumps(data))
     else:
         parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)

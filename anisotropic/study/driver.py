@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ..output import SCHEMA
 from .definition import Axes, Study, load_module
 from .manifest import SEEDS, cores, environment
 from .progress import Progress
@@ -223,7 +224,7 @@ def _now() -> str:
 def _manifest(study: Study, axes: Axes, command: str, executor: Any, started: str) -> dict[str, Any]:
     config = {"axes": axes, "unpaired": list(study.unpaired)}
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "study": study.name,
         "config": config,
         "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),

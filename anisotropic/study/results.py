@@ -7,13 +7,13 @@ import difflib
 import io
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..output import SCHEMA, number, plain, say, show
 from ..records import Verdict
 from .definition import Axes, Study
 from .store import Cell, Store, StudyError, canonical, writable, write_text
@@ -36,7 +36,7 @@ class Results:
         self.failed = [c for c in found.values() if c is not None and c.state == "failed"]
         self.missing = [json.loads(k) for k, c in found.items() if c is None]
         self.summary: dict[str, Any] = {
-            "schema": 1,
+            "schema": SCHEMA,
             "study": study.name,
             "question": study.document.partition("\n")[0],
             "axes": axes,
@@ -130,12 +130,12 @@ class Results:
         """Print a plain sentence and keep it for summary.json."""
         self.summary["sentences"].append(sentence)
         if not self.quiet:
-            _console().print(sentence, markup=False, highlight=False, soft_wrap=False)
+            say(sentence)
 
     def table(self, rows: Iterable[Mapping[str, Any]], title: str = "") -> None:
         """Print rows, dicts with the same keys, as a table of at most 80 columns, and keep it for summary.json."""
         kept = [dict(row) for row in rows]
-        self.summary["tables"].append({"title": title, "rows": _plain(kept)})
+        self.summary["tables"].append({"title": title, "rows": plain(kept)})
         if not self.quiet and kept:
             show(kept, title)
 
@@ -148,7 +148,7 @@ class Results:
         were put there to be caught.
         """
         pairs = list(verdicts)
-        listed = [{"label": label, **_plain(verdict.to_dict())} for label, verdict in pairs]
+        listed = [{"label": label, **plain(verdict.to_dict())} for label, verdict in pairs]
         self.summary["verdicts"].append({"title": title, "planted": planted, "verdicts": listed})
         if not self.quiet and pairs:
             show([verdict_row(label, verdict) for label, verdict in pairs], title)
@@ -195,7 +195,7 @@ class Results:
 
     def write_summary(self) -> Path:
         """Write summary.json: completeness, sentences, tables, verdicts and the files beside it."""
-        return write_text(self.folder / SUMMARY, json.dumps(_plain(self.summary), indent=1, allow_nan=False) + "\n")
+        return write_text(self.folder / SUMMARY, json.dumps(plain(self.summary), indent=1, allow_nan=False) + "\n")
 
     def _keep(self, path: Path) -> Path:
         if path.name not in self.summary["files"]:
@@ -217,47 +217,6 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
-    """Print dicts with the same keys as a table on stdout, at most 80 columns wide."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
-    columns = list(dict.fromkeys(k for row in rows for k in row))
-    for column in columns:
-        numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(number(row.get(c, ""))) for c in columns))
-    _console().print(table)
-
-
-def number(value: Any) -> str:
-    """A value as a reader wants it: three or four significant digits, thousands separated.
-
-    >>> [number(v) for v in (3291.63, 0.012345678, 10_000, 1e-9, float("nan"), "sgd", True)]
-    ['3,292', '0.01235', '10,000', '1e-09', '-', 'sgd', 'yes']
-    """
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, (int, np.integer)):
-        return f"{value:,}"
-    if isinstance(value, (float, np.floating)):
-        real = float(value)
-        if math.isnan(real):
-            return "-"
-        return f"{real:,.0f}" if 1000 <= abs(real) < 1e7 else f"{real:.4g}"
-    return str(value)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(file=sys.stdout)
-    return console if console.width <= 80 else Console(file=sys.stdout, width=80)
-
-
 def _in_order(point: dict[str, Any], cell: Cell | None) -> Cell | None:
     """The stored cell with its point in the order of the axes."""
     return cell and cell._replace(point=point)
@@ -265,16 +224,3 @@ def _in_order(point: dict[str, Any], cell: Cell | None) -> Cell | None:
 
 def _words(select: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in select.items())
-
-
-def _plain(value: Any) -> Any:
-    """JSON values only: arrays to lists, NaN and infinities to None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (int, float, str, bool, type(None))) else str(value)

@@ -121,47 +121,58 @@ def trajectories(
     n, steps, own = start.size, record[-1], (out.shape[2] - 10) // 2
     groups = max(1, -(-LANES // n))
     coordinate, replica, group = fill_lanes(d, tile, groups)
-    z = np.zeros((4, groups * n))
-    w, g, total, step, average, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(d), np.empty(initial_state.shape)
-    f, l1, l2_squared, sums = np.empty(tile), np.empty(tile), np.empty(tile), np.empty((tile, 4 + own))
-    alive, slots, extra = np.empty(tile, np.bool_), np.empty((tile, memory)), np.empty(own)
+    z, average, alive = np.zeros((4, groups * n)), np.empty(d), np.empty(tile, np.bool_)
+    w, g, total, step, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
+    f, l1, l2_squared = np.empty(tile), np.empty(tile), np.empty(tile)
+    sums, slots, extra = np.empty((tile, 4 + own)), np.empty((tile, memory)), np.empty(own)
     rows, order = np.empty(batch_size if total_rows else 1, np.int64), np.empty(total_rows, np.int64)
+    passes, width = (1, n) if separable else (tile, d)
     for r in range(first, last, tile):
-        w[:], total[:], state[:], step[:] = start, start, initial_state, base_step
-        slots[:], sums[:], alive[:] = 0.0, 0.0, True
+        for j in range(n):
+            w[j], total[j], step[j] = start[j], start[j], base_step[j]
+            for i in range(state.shape[0]):
+                state[i, j] = initial_state[i, j]
+        for b in range(tile):
+            alive[b] = True
+            for i in range(4 + own):
+                sums[b, i] = 0.0
+            for i in range(memory):
+                slots[b, i] = 0.0
         for i in range(total_rows):
             order[i] = i
         k = 0
         for t in range(1, steps + 2):
             recording = t - 1 == record[k]
             observing = means or recording or t == 1
-            if separable:
-                gradient(w, po, g)
-            for b in range(tile):
+            if observing or not total_rows:
+                for b in range(passes):
+                    gradient(w[b * width : b * width + width], po, g[b * width : b * width + width])
+            survivors = 0
+            for b in range(tile if observing or scheduled else 0):
                 wb, gb = w[b * d : b * d + d], g[b * d : b * d + d]
-                if not separable and (observing or not total_rows):
-                    gradient(wb, po, gb)
                 if observing:
                     f[b] = value(wb, po)
                     l1[b], l2_squared[b] = norms(gb)
                     alive[b] = alive[b] and np.isfinite(f[b]) and np.isfinite(l2_squared[b])
+                    survivors += alive[b]
                 if recording and r + b < last:
-                    o = out[r + b, k]
-                    if not alive[b]:
-                        o[:] = np.nan
-                        continue
                     for j in range(d):
                         average[j] = (total[b * d + j] - wb[j]) / (t - 1)
+                    o = out[r + b, k]
                     o[0], o[2], o[6] = f[b], value(average, po), l2_squared[b]
-                    o[1], o[3], o[4], o[5] = sums[b, 0], sums[b, 1], sums[b, 2], sums[b, 3]
-                    o[7], o[8] = batch_size, float(batch_size) * (t - 1)
-                    o[9] = np.sum(state[accumulator, b * d : b * d + d]) if accumulator >= 0 else np.nan
+                    o[7], o[8], o[9] = batch_size, float(batch_size) * (t - 1), np.nan
+                    if accumulator >= 0:
+                        o[9] = 0.0
+                        for j in range(b * d, b * d + d):
+                            o[9] += state[accumulator, j]
                     if own:
                         measure(wb, gb, po, o[10 : 10 + own])
-                        o[10 + own :] = sums[b, 4:]
                     for i in range(4 + own):
-                        column = (1, 3, 4, 5)[i] if i < 4 else 6 + own + i
-                        o[column] = o[column] / (t - 1) if means else np.nan
+                        column = 6 + own + i if i >= 4 else (1 if i == 0 else 2 + i)
+                        o[column] = sums[b, i] / (t - 1) if means else np.nan
+                    if not alive[b]:
+                        for i in range(o.size):
+                            o[i] = np.nan
                 if means:
                     sums[b, 0] += f[b]
                     sums[b, 1] += l1[b]
@@ -169,15 +180,21 @@ def trajectories(
                     sums[b, 3] += l2_squared[b]
                     if own:
                         measure(wb, gb, po, extra)
-                        sums[b, 4:] += extra
+                        for i in range(own):
+                            sums[b, 4 + i] += extra[i]
                 if scheduled:
                     scale = factor(t, f[b], slots[b], ps)
                     for j in range(b * d, b * d + d):
                         step[j] = base_step[j] * scale
             if recording:
                 k += 1
-                if k == record.size or not alive.any():
-                    out[r : min(r + tile, last), k:] = np.nan
+                if k == record.size:
+                    break
+                if survivors == 0:
+                    for b in range(r, min(r + tile, last)):
+                        for i in range(k, record.size):
+                            for column in range(out.shape[2]):
+                                out[b, i, column] = np.nan
                     break
             stream = Stream(key[0], key[1], r, t)
             if total_rows:

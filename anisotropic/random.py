@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .elementary import FLAGS, as_bits, as_float, fit, leaf
+from .elementary import EXACT_ORDER, as_bits, as_float, fit, leaf
 
 u64, i64, f64 = np.uint64, np.int64, np.float64
 
@@ -47,7 +47,7 @@ def key_words(seed: int) -> tuple[np.uint64, np.uint64]:
 
 A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10 = fit(lambda t: np.log1p(t) / t, -0.25, 0.5, 10)
 LN2, PI4 = math.log(2.0), math.pi / 4 * 2.0**-23
-MASK, S32, S26, S14, S11, S12, S52 = (u64(v) for v in (0xFFFFFFFF, 32, 26, 14, 11, 12, 52))
+MASK, S32, S26, S14, S11, S52 = (u64(v) for v in (0xFFFFFFFF, 32, 26, 14, 11, 52))
 ONE_BITS, INTEGER_BITS, PHASE_MASK, SIGN = (u64(v) for v in (0x3FF << 52, 0x433 << 52, 0xFFFFFF, 1 << 63))
 SPLIT = u64((0x3FE8 << 48) - (64 << 52))  # mantissas split at 3/4, exponents counted from -64
 M0, M1, W0, W1 = u64(0xD2511F53), u64(0xCD9E8D57), u64(0x9E3779B9), u64(0xBB67AE85)
@@ -83,7 +83,7 @@ def normal_pair(r):
     return as_float(as_bits((c - s) * radius) ^ sign[0]), as_float(as_bits((c + s) * radius) ^ sign[1])
 
 
-@njit(fastmath=FLAGS, error_model="numpy", nogil=True, cache=True)
+@njit(fastmath=EXACT_ORDER, error_model="numpy", nogil=True, cache=True)
 def fill_normals(key0, key1, replica, group, coordinate, replicas, groups, z0, z1, z2, z3):
     """Normals of the steps 4 G + 1, ..., 4 G + 4 of replica R at each lane i: R = replica + replicas[i], G likewise."""
     for i in range(z0.size):

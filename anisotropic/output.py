@@ -71,9 +71,11 @@ def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
 
     table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
     columns = list(dict.fromkeys(k for row in rows for k in row))
-    for column in columns:
+    widest = max(len(number(row.get(columns[0], ""))) for row in rows)
+    for k, column in enumerate(columns):
         numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        whole = k == 0 and widest <= 25
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(number(row.get(c, ""))) for c in columns))
     console().print(table)

@@ -80,7 +80,9 @@ class Study:
 
     @property
     def document(self) -> str:
-        """The docstring of the study's module; its first line is the question."""
+        """The docstring of the study's file; its first line is the question."""
+        if self.path is None:
+            return ""
         return (getattr(sys.modules.get(self.cell.__module__), "__doc__", None) or "").strip()
 
     @classmethod

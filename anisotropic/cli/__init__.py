@@ -1,0 +1,75 @@
+"""What can be asked from a shell? Bounds, verdicts, studies, data sets and reports; see ``anisotropic --help``.
+
+Exit codes: 0 done (inconclusive and not applicable are answers), 1 unexpected, 2 usage, 3 incomplete and resumable,
+4 a bound was violated, 5 an extra is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from .bounds import bounds
+from .common import CODES, DONE, EXTRA, INCOMPLETE, UNEXPECTED, USAGE, Group
+from .files import datasets, report
+from .studies import study
+from .verify import verify
+
+__all__ = ["cli", "main"]
+
+
+@click.group(cls=Group, epilog=CODES)
+@click.version_option(__version__, prog_name="anisotropic", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Convergence theory of adaptive optimisation, checked against simulation.
+
+    \b
+    anisotropic bounds show convex_adagrad
+    anisotropic bounds evaluate convex_sgd --L 1,0.5 --sigma 1 --R 2 --T 1000 --M 64
+    anisotropic verify convex_adagrad
+    anisotropic study run large_batch --quick
+    """
+
+
+for command in (bounds, datasets, report, study, verify):
+    cli.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    >>> main(["--version"])
+    anisotropic ...
+    0
+    """
+    from ..extras import MissingExtra
+    from ..study.store import StudyError
+
+    try:
+        code = cli.main(argv if argv is None else list(argv), prog_name="anisotropic", standalone_mode=False)
+        sys.stdout.flush()
+        return code or DONE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return USAGE
+    except StudyError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return USAGE
+    except MissingExtra as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXTRA
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INCOMPLETE
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        return UNEXPECTED

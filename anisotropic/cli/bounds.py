@@ -1,0 +1,138 @@
+"""Which theorems are there, what do they say, and what is their value? ``anisotropic bounds``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import PASS_ON, Group, bound_ids, emit, find_bound, output_options, usage
+
+
+@click.group(cls=Group)
+def bounds() -> None:
+    """List, show and evaluate the theorems."""
+
+
+def exponents(rate: dict[str, float] | None) -> str:
+    """``T^-1/2 M^-1/2`` from the exponents of a part, without that of the dimension."""
+    from fractions import Fraction
+
+    return " ".join(f"{k}^{Fraction(v).limit_denominator(12)}" for k, v in (rate or {}).items() if v and k != "d")
+
+
+@bounds.command("list")
+@output_options
+def bounds_list(as_json: bool, quiet: bool) -> None:
+    """All bounds, with how their noise and bias parts decay."""
+    from .. import bounds as catalogue
+    from ..output import show
+
+    if quiet and not as_json:
+        print("\n".join(bound_ids()))
+        return
+    rows = catalogue.table()
+    if as_json:
+        emit(bounds=rows)
+        return
+    columns = ("id", "measure", "noise", "bias")
+    rows = [r | {"noise": exponents(r["rate"]), "bias": exponents(r["bias_rate"])} for r in rows]
+    show([{c: r[c] if r[c] is not None else "" for c in columns} for r in rows], "Bounds")
+
+
+@bounds.command("show")
+@click.argument("name", metavar="ID")
+@click.option("--latex", is_flag=True, help="Only the LaTeX of the inequality.")
+@click.option("--cite", is_flag=True, help="Only the BibTeX entry of the source.")
+@output_options
+def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) -> None:
+    """One bound: inequality, assumptions, constants, source."""
+    bound = find_bound(name)
+    if as_json:
+        from .. import bounds as catalogue
+
+        row = next(r for r in catalogue.table() if r["id"] == name)
+        emit(**row, statement=str(bound), bibtex=bound.cite() if bound.source else None)
+    elif latex or cite:
+        print("\n".join([bound.latex()] * latex + [bound.cite()] * cite))
+    else:
+        print(bound if not quiet else bound.latex())
+
+
+@bounds.command("evaluate", context_settings=PASS_ON | {"help_option_names": ["--help"]})
+@click.argument("name", metavar="ID")
+@click.option("--form", help="Which form; 'bounds show' lists them, loosest first.")
+@click.argument("constants", nargs=-1, type=click.UNPROCESSED, metavar="--CONSTANT VALUE ...")
+@output_options
+def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """The value of a bound and of its terms for given constants.
+
+    \b
+    A value is a number, numbers for the coordinates (1,0.5,0.25), or a file:
+      --L 1,0.5   --sigma 1   --L @curvature.npy   --sigma @sigma.csv   --D @box.json
+    """
+    from ..output import number, show
+
+    bound = find_bound(name)
+    values = read_constants(constants)
+    with usage():
+        terms = bound.terms(form, **values)
+        forms = {f: bound(f, **values) for f in bound.forms} if form is None else {form: sum(terms.values())}
+    value = sum(terms.values())
+    chosen = form or bound.forms[0]
+    if as_json:
+        emit(bound=name, measure=bound.measure, kind=bound.kind, form=chosen, value=value, terms=terms, forms=forms)
+    elif quiet:
+        print(repr(float(value)))
+    else:
+        relation = {"upper": "<=", "lower": ">=", "equality": "="}[bound.kind]
+        print(f"{name}: {bound.measure} {relation} {number(float(value))}")
+        show([{"term": k, "value": v, "share": f"{v / value:.1%}" if value else "-"} for k, v in terms.items()])
+        if len(forms) > 1:
+            print("forms: " + ", ".join(f"{k} {number(v)}" for k, v in forms.items()))
+
+
+def read_constants(words: Sequence[str]) -> dict[str, Any]:
+    """``--L 1,0.5 --T=100`` as a dict of floats and arrays."""
+    values: dict[str, Any] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, equals, text = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not name:
+            raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
+        if not equals:
+            if not queue:
+                raise click.UsageError(f"--{name} has no value; expected a number, numbers with commas, or @file")
+            text = queue.pop(0)
+        if name in values:
+            raise click.UsageError(f"--{name} is given twice")
+        values[name] = read_value(name, text)
+    return values
+
+
+def read_value(name: str, text: str) -> Any:
+    """A number, an array written with commas, or the array in a .npy, .csv, .txt or .json file."""
+    import numpy as np
+
+    if text.startswith("@"):
+        path = Path(text[1:])
+        try:
+            if path.suffix == ".npy":
+                array = np.load(path, allow_pickle=False)
+            elif path.suffix == ".json":
+                array = np.array(json.loads(path.read_text(encoding="utf-8")), dtype=np.float64)
+            else:
+                array = np.array(path.read_text(encoding="utf-8").replace(",", " ").split(), dtype=np.float64)
+        except (OSError, ValueError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise click.UsageError(f"--{name}: cannot read numbers from {path}: {reason}") from None
+        return np.asarray(array, dtype=np.float64).squeeze()
+    try:
+        numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--{name} {text}: expected a number, numbers with commas, or @file") from None
+    return numbers[0] if len(numbers) == 1 else np.array(numbers)

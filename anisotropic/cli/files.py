@@ -1,0 +1,50 @@
+"""Which data are at hand, and what does a results folder say? ``anisotropic datasets`` and ``anisotropic report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import emit, output_options, usage
+
+
+@click.command()
+@click.argument("name", metavar="NAME|FILE", required=False)
+@output_options
+def datasets(name: str | None, as_json: bool, quiet: bool) -> None:
+    """The data sets at hand, or what one of them holds."""
+    from .. import datasets as library
+
+    if name is None:
+        names = library.available()
+        if as_json:
+            emit(datasets=names)
+        else:
+            print("\n".join(names))
+        return
+    with usage():
+        X, y = library.load(name)
+    rows, columns = X.shape
+    facts = {"rows": rows, "columns": columns, "nonzero": X.nnz / (rows * columns), "positive": float((y > 0).mean())}
+    if as_json:
+        emit(name=name, **facts)
+    elif quiet:
+        print(rows, columns)
+    else:
+        print(f"{name}: {rows:,} rows, {columns:,} columns, {facts['nonzero']:.1%} nonzero, {facts['positive']:.1%} +1")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Default: report.html in DIR.")
+@output_options
+def report(folder: Path, output: Path | None, as_json: bool, quiet: bool) -> None:
+    """One self-contained HTML page about a results folder."""
+    from ..report import write
+
+    path = write(folder, output)
+    if as_json:
+        emit(report=str(path))
+    elif not quiet:
+        print(path)

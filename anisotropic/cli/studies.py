@@ -1,0 +1,78 @@
+"""Which studies are there, and how are they run? ``anisotropic study``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .common import PASS_ON, Group, emit, output_options, unknown
+
+
+@click.group(cls=Group)
+def study() -> None:
+    """List, run, inspect and draw studies.
+
+    A study is named by its file, or by its name where it lies in ./studies.
+    """
+
+
+def study_files() -> dict[str, Path]:
+    return {p.stem: p for p in sorted(Path("studies").glob("*.py")) if not p.stem.startswith("_")}
+
+
+def find_study(name: str) -> Path:
+    files = study_files()
+    if name in files:
+        return files[name]
+    if name.endswith(".py") and Path(name).is_file():
+        return Path(name)
+    where = "" if files else " (there is no ./studies here: change into the repository, or give the path of a file)"
+    raise click.UsageError(unknown("study", name, list(files)) + where)
+
+
+@study.command("list")
+@output_options
+def study_list(as_json: bool, quiet: bool) -> None:
+    """The studies in ./studies and the questions that they answer."""
+    import ast
+
+    from ..output import show
+
+    rows = []
+    for name, path in study_files().items():
+        document = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append({"study": name, "question": document.partition("\n")[0]})
+    if as_json:
+        emit(studies=rows)
+    elif quiet:
+        print("\n".join(row["study"] for row in rows))
+    elif rows:
+        show(rows, "Studies")
+    else:
+        print("there is no ./studies here: change into the repository, or give the path of a file", file=sys.stderr)
+
+
+def study_command(word: str, about: str) -> None:
+    """Define one of ``study run``, ``study status`` and ``study plot``; their options are those of the study."""
+
+    @study.command(word, help=about, context_settings=PASS_ON | {"help_option_names": []})
+    @click.argument("name", metavar="NAME|FILE", required=False)
+    @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+    @click.pass_context
+    def command(ctx: click.Context, name: str | None, options: tuple[str, ...]) -> int | None:
+        if name is None or name in ("--help", "-h"):
+            print(ctx.get_help() + "\n\n  'anisotropic study run NAME --help' lists the options and axes of a study.")
+            return None
+        if name.startswith("-"):
+            raise click.UsageError(f"the name of a study comes first: anisotropic study {word} NAME {name}")
+        from ..study import main as run_study
+
+        words = list(options) if word == "run" else [word, *options]
+        return run_study(find_study(name), words, prog=f"anisotropic study run {name}")
+
+
+study_command("run", "Compute what is missing, then plot; --quick for a first look.")
+study_command("status", "How many cells are done, failed or missing.")
+study_command("plot", "Draw what is there.")

@@ -1,0 +1,151 @@
+"""What did a study find, on one page to hand around? A results folder as a single HTML file without outside links."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .output import number
+from .study.driver import MANIFEST
+from .study.results import SUMMARY
+from .study.store import StudyError, write_text
+
+STYLE = """
+:root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-size: .875rem; display: block; overflow-x: auto; }
+th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--edge); vertical-align: top; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; background: white; }
+.warn { border-left: 4px solid #d55e00; padding: .3rem .8rem; } .violated { color: #d55e00; font-weight: 600; }
+details { margin: .5rem 0; } code { font-size: .85em; overflow-wrap: anywhere; }
+"""
+LARGEST_TABLE = 200
+
+
+def write(folder: str | Path, path: str | Path | None = None) -> Path:
+    """Write the report of a results folder; returns its path, by default ``report.html`` in the folder.
+
+    It holds the sentences, verdicts with power, tables, figures, CSV files and the manifest, and opens without network.
+
+    Raises
+    ------
+    StudyError
+        The folder holds no summary, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from anisotropic.study import Study
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = Study("squares", {"n": [1, 2]}, lambda n: {"square": n * n}).run(folder)
+    ...     results.quiet = True
+    ...     _ = results.say("The square of 2 is 4."), results.write_summary()
+    ...     "The square of 2 is 4." in write(folder).read_text()
+    True
+    """
+    folder = Path(folder)
+    summary, manifest = _read(folder / SUMMARY), _read(folder / MANIFEST)
+    title = summary["question"] or summary["study"]
+    body = [f"<h1>{_text(title)}</h1>", _state(summary, manifest)]
+    body += [f"<p>{_text(sentence)}</p>" for sentence in summary["sentences"]]
+    body += [_verdicts(table) for table in summary["verdicts"]]
+    body += [f"<h2>{_text(t['title'] or 'Table')}</h2>{_table(t['rows'])}" for t in summary["tables"]]
+    pictures = [name for name in summary["files"] if name.endswith((".pdf", ".png"))]
+    body += [_picture(folder / name) for name in dict.fromkeys(Path(p).with_suffix(".png").name for p in pictures)]
+    body += [_csv(folder / name) for name in summary["files"] if name.endswith(".csv")]
+    body += [_details("How it was computed", _table(_conditions(manifest)))]
+    data = json.dumps({"summary": summary, "manifest": manifest}).replace("<", "\\u003c")
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        f'{"".join(body)}<script type="application/json" id="data">{data}</script></body></html>\n'
+    )
+    return write_text(Path(path) if path is not None else folder / "report.html", page)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise StudyError(f"{path.parent} has no {path.name}; run and plot a study into it first") from None
+    except ValueError as error:
+        raise StudyError(f"{path} is not JSON ({error}); run the study again, which keeps its finished cells") from None
+
+
+def _text(value: Any) -> str:
+    return html.escape(number(value))
+
+
+def _state(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """One line on completeness; an incomplete sweep must not pass for a complete one."""
+    done = f"{summary['finished']} of {summary['cells']} cells finished, {summary['diverged']} of them diverged"
+    told = f"{done}, {summary['failed']} failed. Started {manifest['start']}, {manifest['versions']['anisotropic']}."
+    return f'<p class="{"" if summary["complete"] else "warn"}">{_text(told)}</p>'
+
+
+def _verdicts(table: Mapping[str, Any]) -> str:
+    """The rows of a verdict table, from its JSON form."""
+    rows = []
+    for v in table["verdicts"]:
+        applies = v["status"] != "not applicable"
+        numbers = {"slack": v["slack"], "sees factor": v["power"]} if applies else {"slack": "", "sees factor": ""}
+        idle = ", ".join(t["name"] for t in v["terms"] if not t["exercised"])
+        rows.append({"case": v["label"], "bound": v["theorem"], "verdict": v["summary"], **numbers, "not tested": idle})
+    planted = " (falsehoods planted to be caught)" if table["planted"] else ""
+    return f"<h2>{_text(table['title'])}{planted}</h2>{_table(rows)}"
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+    listed = list(rows)
+    columns = list(dict.fromkeys(k for row in listed for k in row))
+    head = "".join(f"<th>{_text(c)}</th>" for c in columns)
+    body = "".join(f"<tr>{''.join(_entry(row.get(c, '')) for c in columns)}</tr>" for row in listed)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _entry(value: Any) -> str:
+    if value is None:
+        return "<td>-</td>"
+    kind = ' class="n"' if isinstance(value, (int, float)) else ""
+    mark = ' class="violated"' if isinstance(value, str) and value.startswith("violated") else ""
+    return f"<td{kind or mark}>{_text(value)}</td>"
+
+
+def _picture(path: Path) -> str:
+    if not path.is_file():
+        return f'<p class="warn">{_text(path.name)} is listed in the summary but missing.</p>'
+    data = base64.b64encode(path.read_bytes()).decode()
+    name = _text(path.stem.replace("_", " "))
+    return f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
+
+
+def _csv(path: Path) -> str:
+    if not path.is_file():
+        return f'<p class="warn">{_text(path.name)} is listed in the summary but missing.</p>'
+    text = path.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    shown = f", the first {LARGEST_TABLE} of {len(rows)} rows" if len(rows) > LARGEST_TABLE else ""
+    data = base64.b64encode(text.encode()).decode()
+    link = f'<p><a download="{_text(path.name)}" href="data:text/csv;base64,{data}">Save {_text(path.name)}</a></p>'
+    return _details(f"{path.name}{shown}", link + _table(rows[:LARGEST_TABLE]))
+
+
+def _details(title: str, content: str) -> str:
+    return f"<details><summary>{_text(title)}</summary>{content}</details>"
+
+
+def _conditions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The manifest as rows, without the digests of the cells."""
+    rows = []
+    for name, value in manifest.items():
+        if name != "digests":
+            rows.append({"what": name, "value": json.dumps(value) if isinstance(value, (dict, list)) else value})
+    return rows

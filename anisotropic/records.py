@@ -418,11 +418,11 @@ class Verdict:
 
     `status` is "not contradicted", "violated", "inconclusive" or "not applicable"; `reason` says why where the numbers
     do not, and `conditions` lists every hypothesis that is not met. `estimate`, `interval` and `bound` are those of the
-    record with the smallest slack (index `record`, after `steps` updates); where a bound is violated, of the violating
-    records. `slacks` are bound / estimate at all records that were looked at (estimate / bound for a lower bound).
-    `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold for every number of
-    replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an error in the constant
-    by more than this factor would have been seen.
+    record with the smallest slack (index `record`, after `steps` updates): of all records, or of the violating or
+    undecided ones where there are such. `slacks` are bound / estimate at all records that were looked at (for a lower
+    bound estimate / bound). `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold
+    for every number of replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an
+    error in the constant by more than this factor would have been seen.
     """
 
     status: str

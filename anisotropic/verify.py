@@ -201,7 +201,8 @@ def _judge(claim: _Claim, run: Run, values: FloatArray, level: float, interval: 
         wrong, fine = exceeded | undercut, ~(exceeded | undercut)
         tension = np.maximum(limits.low - claim.values, claim.values - limits.high) / claim.values
     status = "violated" if wrong.any() else "not contradicted" if fine.all() else "inconclusive"
-    tension = np.where(wrong, tension, -np.inf) if wrong.any() else tension
+    telling = wrong if wrong.any() else ~fine if not fine.all() else np.ones_like(fine)
+    tension = np.where(telling, tension, -np.inf)
     k = int(np.argmax(tension))
     lost = int(np.sum(np.isnan(values).any(axis=1)))
     reason = f"{lost} of {run.replicas} replicas diverged, with every hypothesis met" if lost and wrong.any() else ""

@@ -1,0 +1,272 @@
+"""On which instance is a bound shown to hold? One certified setup per bound, and the grids that check the catalogue.
+
+A setup is data until it is called: an objective whose constants are known exactly, a noise, an optimizer with the step
+that the theorem is about, a start, and how long and how often to run. ``setups.for_bound(id)()`` simulates,
+``setups.for_bound(id).verify()`` judges. Tests, the documentation and the command line use the same ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from . import bounds, noises, optimizers, problems
+from .records import FloatArray, Noise, Objective, Optimizer, Run, Verdict
+from .simulate import simulate
+from .verify import verify
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A simulation that is ready to run and satisfies every hypothesis of its bound.
+
+    `constants` are what the bound needs and a run cannot know. Calling the setup simulates; keywords replace those of
+    `anisotropic.simulate`.
+    """
+
+    bound: Any
+    objective: Objective
+    optimizer: Optimizer
+    noise: Noise
+    start: Any
+    steps: int
+    batch_size: int = 1
+    replicas: int = 256
+    seed: int = 0
+    records: int = 40
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    def __call__(self, **changes: Any) -> Run:
+        """Simulate."""
+        options: dict[str, Any] = {
+            name: getattr(self, name) for name in ("start", "steps", "batch_size", "replicas", "seed", "records")
+        }
+        return simulate(self.objective, self.optimizer, noise=self.noise, **options | changes)
+
+    def verify(self, bound: Any = None, run: Run | None = None, **options: Any) -> Verdict:
+        """Simulate, unless a run is given, and verify the bound of this setup, or another one on the same run."""
+        return verify(bound or self.bound, run or self(), **dict(self.constants) | options)
+
+    def with_(self, **changes: Any) -> Setup:
+        """The same setup with other fields."""
+        return replace(self, **changes)
+
+
+def power_law(dim: int, exponent: float) -> FloatArray:
+    """The profile 1, 2^-a, 3^-a, ...: dense for a = 0, sparse for a = 2."""
+    return np.arange(1.0, dim + 1) ** -exponent
+
+
+DENSE, SPARSE = 0.0, 2.0
+_BOX = (-1.0, 1.0)
+
+
+def _tuned(name: str, **constants: Any) -> Any:
+    return bounds[name].tuned_step(**constants)  # type: ignore[index]
+
+
+def _sgd_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
+    """SGD with the tuned step of bound `name` on a quadratic in [-1, 1]^d with |w*_j| = 0.9 and w_1 = 0."""
+    step = _tuned(name, L=curvature, sigma=sigma, R=0.9, T=steps, M=batch)
+    f = problems.quadratic(curvature, minimizer=0.9, box=_BOX)
+    return Setup(
+        bounds[name], f, optimizers.sgd(step), noises.gaussian(sigma), 0.0, steps, batch, **options  # type: ignore[index]
+    )
+
+
+def _adagrad_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
+    """AdaGrad, or AdaGrad-Norm, with the step of its theorem on the same quadratic."""
+    f = problems.quadratic(curvature, minimizer=0.9, box=_BOX)
+    if name == "convex_adagrad_norm":
+        optimizer = optimizers.adagrad_norm(2.0 * np.sqrt(curvature.size / 2), eps=1e-8)
+    else:
+        optimizer = optimizers.adagrad(2.0 / np.sqrt(2), eps=1e-8)
+    return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch, **options)  # type: ignore[index]
+
+
+# ---- one setup per bound --------------------------------------------------------------------------------------------
+
+
+def _convex_sgd() -> Setup:
+    """Nearly an equality: dense curvature, little noise (slack 1.01)."""
+    return _sgd_cell("convex_sgd", power_law(100, DENSE), power_law(100, SPARSE), 100, 64)
+
+
+def _convex_diag_sgd() -> Setup:
+    return _sgd_cell("convex_diag_sgd", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
+
+
+def _convex_sgd_proj() -> Setup:
+    """The minimizer over the box is a corner, where the gradient is not zero."""
+    curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
+    step = _tuned("convex_sgd_proj", L=curvature, sigma=sigma, R=1.0, T=steps, M=batch)
+    f = problems.quadratic(curvature, minimizer=1.5, box=_BOX)
+    return Setup(bounds.convex_sgd_proj, f, optimizers.sgd(step), noises.gaussian(sigma), 0.0, steps, batch, 1024)
+
+
+def _nonsmooth(name: str) -> Setup:
+    """Absolute values: gradients do not shrink, so that a larger batch buys nothing beyond a point.
+
+    Were every coordinate to arrive, SGD's bound would be an equality; the flattest ones do not.
+    """
+    slope, steps, batch = power_law(20, SPARSE), 1000, 16
+    sigma = 2 * slope
+    f = problems.absolute(slope, minimizer=0.5, box=_BOX)
+    if name == "convex_adagrad_nonsmooth":
+        optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
+    else:
+        optimizer = optimizers.sgd(_tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
+    return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+
+
+def _pl_sgd() -> Setup:
+    f = problems.quadratic(np.linspace(0.5, 1.0, 10))
+    return Setup(bounds.pl_sgd, f, optimizers.sgd(0.2), noises.gaussian(0.5), 1.0, 300, 4, 1024)
+
+
+def _convex_adagrad() -> Setup:
+    return _adagrad_cell("convex_adagrad", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
+
+
+def _convex_adagrad_norm() -> Setup:
+    return _adagrad_cell("convex_adagrad_norm", power_law(100, DENSE), power_law(100, DENSE), 1000, 1)
+
+
+def _convex_adagrad_active() -> Setup:
+    curvature, sigma = power_law(10, SPARSE), power_law(10, SPARSE)
+    f = problems.quadratic(curvature, minimizer=1.5, box=_BOX)
+    optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
+    known = {"G_star": 0.5 * curvature}
+    return Setup(
+        bounds.convex_adagrad_active, f, optimizer, noises.gaussian(sigma), 0.0, 200, 4, 1024, constants=known
+    )
+
+
+def _convex_adagrad_hp() -> Setup:
+    """Paths, not means: at most one in twenty may end above the bound."""
+    cell = _adagrad_cell("convex_adagrad_hp", power_law(10, DENSE), power_law(10, DENSE), 300, 1, replicas=2048)
+    return cell.with_(constants={"delta": 0.05})
+
+
+_SETUPS: dict[str, Callable[[], Setup]] = {
+    "convex_sgd": _convex_sgd,
+    "convex_sgd_proj": _convex_sgd_proj,
+    "convex_diag_sgd": _convex_diag_sgd,
+    "convex_sgd_nonsmooth": lambda: _nonsmooth("convex_sgd_nonsmooth"),
+    "pl_sgd": _pl_sgd,
+    "convex_adagrad": _convex_adagrad,
+    "convex_adagrad_active": _convex_adagrad_active,
+    "convex_adagrad_norm": _convex_adagrad_norm,
+    "convex_adagrad_nonsmooth": lambda: _nonsmooth("convex_adagrad_nonsmooth"),
+    "convex_adagrad_hp": _convex_adagrad_hp,
+}
+
+
+def for_bound(name: str) -> Setup:
+    """The setup on which the bound called `name` is checked.
+
+    Raises
+    ------
+    KeyError
+        For a name without a setup, with the nearest one.
+
+    Examples
+    --------
+    >>> setup = for_bound("convex_adagrad")
+    >>> setup.objective.name, setup.objective.dim, setup.steps, setup.batch_size
+    ('quadratic', 100, 1000, 1)
+    """
+    if name not in _SETUPS:
+        near = difflib.get_close_matches(str(name), _SETUPS, n=1, cutoff=0.4)
+        raise KeyError(f"no setup for a bound called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return replace(_SETUPS[name](), label=name)
+
+
+def names() -> tuple[str, ...]:
+    """Ids of the bounds that have a setup."""
+    return tuple(_SETUPS)
+
+
+# ---- grids ----------------------------------------------------------------------------------------------------------
+
+PROFILES = {"dense": DENSE, "sparse": SPARSE}
+
+
+def convex_grid(replicas: int = 100) -> Iterator[Setup]:
+    """The convex catalogue over 128 cells.
+
+    Quadratics in [-1, 1]^d with |w*_j| = 0.9, w_1 = 0, Gaussian noise; d in {10, 100}, T in {100, 1000}, M in {1, 64},
+    four profiles of (L, sigma); SGD and SGD with a step per coordinate, both tuned, AdaGrad and AdaGrad-Norm at the
+    steps of their theorems. Every cell has a seed of its own, so that its errors are its own.
+    """
+    makers = {
+        "convex_sgd": _sgd_cell,
+        "convex_diag_sgd": _sgd_cell,
+        "convex_adagrad": _adagrad_cell,
+        "convex_adagrad_norm": _adagrad_cell,
+    }
+    cells = [
+        (name, d, T, M, curvature, sigma)
+        for name in makers
+        for d in (10, 100)
+        for T in (100, 1000)
+        for M in (1, 64)
+        for curvature in PROFILES
+        for sigma in PROFILES
+    ]
+    for seed, (name, d, T, M, curvature, sigma) in enumerate(cells):
+        profile = power_law(d, PROFILES[curvature]), power_law(d, PROFILES[sigma])
+        label = f"{name} d={d} T={T} M={M} {curvature}/{sigma}"
+        yield makers[name](name, *profile, T, M, replicas=replicas, seed=seed, records=10, label=label)
+
+
+def exact_grid(replicas: int = 4000) -> Iterator[Setup]:
+    """SGD on unconstrained quadratics, where the expected gaps are known exactly: 24 cells for equalities.
+
+    Steps 0.1, 0.8 and 1.9 over max L, M in {1, 16}, dense and sparse curvature, Gaussian noise (d = 20, T = 300) and
+    Rademacher noise (d = 5, T = 100). The bound of a cell is the equality for its `gap`; `exact_bound` has those for
+    the other measures.
+    """
+    cells = [
+        (law, d, T, curvature, step, M)
+        for law, d, T in ((noises.gaussian, 20, 300), (noises.rademacher, 5, 100))
+        for curvature in PROFILES
+        for step in (0.1, 0.8, 1.9)
+        for M in (1, 16)
+    ]
+    for seed, (law, d, T, curvature, step, M) in enumerate(cells):
+        f = problems.quadratic(power_law(d, PROFILES[curvature]))
+        yield Setup(
+            exact_bound("gap"), f, optimizers.sgd(step), law(power_law(d, 0.5)), 1.0, T, M, replicas, seed, records=10,
+            label=f"{law.__name__} {curvature} step={step} M={M}",
+        )  # fmt: skip
+
+
+def exact_bound(measure: str) -> bounds.Bound:
+    """The exact value of "gap", "mean_gap" or "average_gap" for SGD on a diagonal quadratic, as an equality."""
+    from . import exact
+    from .bounds import symbols as s
+
+    which = {"gap": "last", "mean_gap": "mean", "average_gap": "average"}[measure]
+
+    def solve(values: dict[str, Any]) -> dict[str, float]:
+        result = exact.sgd_quadratic(
+            values["L"], values["sigma"], step=values["step"], start=values["R"],
+            steps=int(values["T"]), batch_size=int(values["M"]),
+        )  # fmt: skip
+        return {"exact": float(getattr(result, which))}
+
+    return bounds.Bound(
+        f"exact_{measure}",
+        measure,
+        "equality",
+        solver=bounds.Solver(solve, (s.L, s.sigma, s.R, s.step, s.T, s.M)),
+        requires=bounds.Requires(optimizers="sgd", properties={"separable"}, box=False),
+        title="SGD on a diagonal quadratic, exact",
+        assumptions=["the objective is 1/2 sum_j L_j (w_j - w*_j)^2"],
+    )

@@ -126,6 +126,17 @@ def estimate_r_med(
     return r_med(known.values, zero_below=zero_below)
 
 
+def _mean_interval(size: FloatArray, population: int, level: float) -> tuple[float, float]:
+    from scipy.special import stdtrit
+
+    k = size.size
+    if k < 2:
+        return 0.0, math.inf
+    spread = float(size.std(ddof=1)) * math.sqrt((1 - k / population) / k)
+    half = float(stdtrit(k - 1, 1 - level / 2)) * spread
+    return max(0.0, float(size.mean()) - half), float(size.mean()) + half
+
+
 def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: float, zero_below: float) -> RMed:
     entries, probes, exact = counts
     n = known.values.size
@@ -151,6 +162,7 @@ def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: 
         interval=ratio_interval(top, middle) if drawn.median > 0 else (math.nan, math.nan),
         median_interval=middle,
         maximum_interval=top,
+        mean_interval=_mean_interval(size, n, level),
         size=n,
         evaluated=int(np.sum(~np.isnan(known.values))),
         method="subset",

@@ -16,12 +16,17 @@ Curve = tuple[FloatArray, NDArray[np.int64], FloatArray]
 
 
 class Trajectory(NamedTuple):
-    """R_med along a run: `loss` (records,) on fixed training data, `r_med` (records, layers), `layers` their names."""
+    """R_med along a run.
+
+    `steps`, `loss` (records,), the loss on fixed training data; `r_med` (records, layers) and `interval`
+    (records, layers, 2); `layers`, their names.
+    """
 
     steps: NDArray[np.int64]
     loss: FloatArray
     r_med: FloatArray
     layers: tuple[str, ...] = ()
+    interval: FloatArray | None = None
 
 
 class Match(NamedTuple):

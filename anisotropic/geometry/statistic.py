@@ -35,10 +35,15 @@ class RMed(NamedTuple):
         Contains R_med with at least the stated confidence; both ends are `value` for an exact diagonal.
     median_interval, maximum_interval : (float, float)
         The two intervals that `interval` is made of.
+    mean : float
+        Mean of the absolute entries drawn at random; maximum / mean is R_mean.
+    mean_interval : (float, float)
+        Student's t for the mean: asymptotic, unlike the others.
     size, sampled, evaluated : int
         Entries of the layer; entries drawn at random for the median; entries evaluated exactly.
     method : str
-        "exact" or "subset".
+        "exact" (every entry evaluated), "subset" (random entries and screening), or a shortcut to the exact diagonal:
+        "output layer" or "units".
     """
 
     value: float
@@ -49,6 +54,8 @@ class RMed(NamedTuple):
     interval: tuple[float, float] = (math.nan, math.nan)
     median_interval: tuple[float, float] = (math.nan, math.nan)
     maximum_interval: tuple[float, float] = (math.nan, math.nan)
+    mean: float = math.nan
+    mean_interval: tuple[float, float] = (math.nan, math.nan)
     size: int = 0
     sampled: int = 0
     evaluated: int = 0
@@ -115,6 +122,8 @@ def r_med(diagonal: ArrayLike, *, zero_below: float = 0.0, standard_error: Array
         interval=(value, value),
         median_interval=(median, median),
         maximum_interval=(maximum, maximum),
+        mean=float(size.mean()),
+        mean_interval=(float(size.mean()), float(size.mean())),
         size=size.size,
         sampled=size.size,
         evaluated=size.size,

@@ -1,0 +1,88 @@
+"""Where is a layer's exact diagonal cheap? Output layers in one matrix product, token-local layers by units.
+
+For z = x W^T + b at rows n (samples, or samples and tokens) the Hessian's diagonal is
+
+    H[W_ij, W_ij] = sum_{n, n'} x_nj K^i_{n n'} x_n'j,      K^i_{n n'} = d^2 loss / dz_ni dz_n'i.
+
+Where no row influences another behind z, K^i is diagonal and one product per unit i gives a whole row of W; whether it
+is, is checked on the loss itself. Derivation: docs/theory/geometry_estimators.md.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .graph import Captured, LossGraph, derivative
+
+
+def linear_diagonal(graph: LossGraph, name: str, bias: bool) -> tuple[torch.Tensor, str] | None:
+    """Exact diagonal of the weight (or bias) of the linear module `name`, and how; None where rows interact."""
+    seen = graph.captured.get(name)
+    if seen is None or seen.calls != 1:
+        return None
+    curvature = softmax_curvature(graph, seen)
+    method = "output layer"
+    if curvature is None:
+        if not rows_are_separate(seen):
+            return None
+        curvature, method = unit_curvature(seen), "units"
+    if bias:
+        return curvature.sum(dim=0), method
+    return curvature.T @ _rows(seen.x) ** 2, method
+
+
+def softmax_curvature(graph: LossGraph, seen: Captured) -> torch.Tensor | None:
+    """d^2 loss / dz_nc^2 = w_n p_nc (1 - p_nc) where the loss is a cross-entropy of these outputs, else None.
+
+    Recognised by its Hessian, not by its name: for normal v, H v must equal w_n (p * v - p <p, v>) in every row, for
+    some weight w_n; so any reduction, ignored tokens and smoothed labels are covered.
+    """
+    output = graph.prediction
+    if not isinstance(output, torch.Tensor) or output.numel() != seen.output.numel():
+        return None
+    generator = torch.Generator().manual_seed(1)
+    v = torch.randn(seen.shift.shape, generator=generator, dtype=torch.float64).to(seen.shift)
+    product, v = _rows(derivative(seen.gradient, seen.shift, v)), _rows(v)
+    p = torch.softmax(_rows(seen.output.detach()), dim=1)
+    shape = p * v - p * (p * v).sum(dim=1, keepdim=True)
+    norm = (shape**2).sum(dim=1, keepdim=True)
+    weight = (shape * product).sum(dim=1, keepdim=True) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    error = (product - weight * shape).abs().max()
+    if not error <= 1e4 * torch.finfo(p.dtype).eps * product.abs().max():
+        return None
+    return weight * p * (1 - p)
+
+
+def rows_are_separate(seen: Captured) -> bool:
+    """Whether the loss has no second derivative between different rows of z.
+
+    For each bit of the row number, random v on the rows with that bit must give H v = 0 on the others: every pair of
+    rows differs in a bit, so log2(rows) products decide, up to an event of probability zero.
+    """
+    rows, units = _rows(seen.shift).shape
+    number = torch.arange(rows, device=seen.shift.device)
+    generator = torch.Generator().manual_seed(2)
+    for bit in range((rows - 1).bit_length()):
+        inside = (number >> bit) & 1 == 1
+        v = torch.randn(rows, units, generator=generator, dtype=torch.float64).to(seen.shift)
+        v[~inside] = 0.0
+        product = _rows(derivative(seen.gradient, seen.shift, v.reshape(seen.shift.shape)))
+        scale = product[inside].abs().max()
+        if product[~inside].abs().max() > 1e3 * torch.finfo(v.dtype).eps * scale:
+            return False
+    return True
+
+
+def unit_curvature(seen: Captured) -> torch.Tensor:
+    """K^i_nn as a (rows, units) matrix, for separate rows: one product per unit, which serves all rows at once."""
+    units = seen.shift.shape[-1]
+    columns = []
+    for i in range(units):
+        v = torch.zeros_like(seen.shift)
+        v[..., i] = 1.0
+        columns.append(_rows(derivative(seen.gradient, seen.shift, v))[:, i])
+    return torch.stack(columns, dim=1)
+
+
+def _rows(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.reshape(-1, tensor.shape[-1])

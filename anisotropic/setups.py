@@ -153,6 +153,44 @@ def _convex_adagrad_hp() -> Setup:
     return cell.with_(constants={"delta": 0.05})
 
 
+def _cosine_cell(name: str, dim: int, exponent: float, steps: int, batch: int, **options: Any) -> Setup:
+    """Sums of cosines c_j (1 - cos w_j) with c_j = j^-a, started at w = 2, noise c_j / 2, eps = 1e-3."""
+    c = power_law(dim, exponent)
+    f = problems.cosine(c, 1.0)
+    gap = float(np.sum(c)) * (1 - np.cos(2.0))
+    known = {"L": c, "sigma": c / 2, "Delta": gap, "T": steps, "M": batch}
+    balanced = np.sqrt(gap / np.sum(c))
+    if name in ("nonconvex_sgd", "nonconvex_signsgd", "nonconvex_signsgd_gaussian"):
+        step = _tuned(name, **known)
+        optimizer = optimizers.sgd(step) if name == "nonconvex_sgd" else optimizers.sign_sgd(step)
+    elif name == "nonconvex_diag_sgd":
+        noise = np.sqrt(gap * batch / (steps * np.sum(c * (c / 2) ** 2)))
+        optimizer = optimizers.sgd(np.minimum(1 / c, noise))
+    elif name == "nonconvex_rmsprop":
+        optimizer = optimizers.rmsprop(balanced / np.sqrt(steps), beta=1 - steps**-0.5, eps=1e-3)
+    elif name == "nonconvex_adagrad_norm":
+        optimizer = optimizers.adagrad_norm(np.sqrt(gap / np.max(c)), eps=1e-3, preset="nonconvex")
+    else:
+        optimizer = optimizers.adagrad(balanced, eps=1e-3, preset="nonconvex")
+    noise_law = noises.none() if name == "nonconvex_adagrad_det" else noises.gaussian(c / 2)
+    return Setup(bounds[name], f, optimizer, noise_law, 2.0, steps, batch, **options)  # type: ignore[index]
+
+
+_NONCONVEX = (
+    "nonconvex_sgd",
+    "nonconvex_diag_sgd",
+    "nonconvex_signsgd",
+    "nonconvex_adagrad",
+    "nonconvex_adagrad_norm",
+    "nonconvex_rmsprop",
+)
+
+
+def _nonconvex(name: str) -> Callable[[], Setup]:
+    replicas = 2 if name == "nonconvex_adagrad_det" else 64
+    return lambda: _cosine_cell(name, 10, SPARSE, 1000, 64, replicas=replicas)
+
+
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
@@ -164,6 +202,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_adagrad_norm": _convex_adagrad_norm,
     "convex_adagrad_nonsmooth": lambda: _nonsmooth("convex_adagrad_nonsmooth"),
     "convex_adagrad_hp": _convex_adagrad_hp,
+    **{name: _nonconvex(name) for name in (*_NONCONVEX, "nonconvex_signsgd_gaussian", "nonconvex_adagrad_det")},
 }
 
 
@@ -223,6 +262,24 @@ def convex_grid(replicas: int = 100) -> Iterator[Setup]:
         profile = power_law(d, PROFILES[curvature]), power_law(d, PROFILES[sigma])
         label = f"{name} d={d} T={T} M={M} {curvature}/{sigma}"
         yield makers[name](name, *profile, T, M, replicas=replicas, seed=seed, records=10, label=label)
+
+
+def nonconvex_grid(replicas: int = 16) -> Iterator[Setup]:
+    """The nonconvex catalogue over 144 cells: six methods, d in {10, 100}, T in {300, 3000}, M in {1, 64, 4096}.
+
+    Sums of cosines, dense and sparse; steps tuned by the theorem for SGD and signSGD, balanced for the others.
+    """
+    cells = [
+        (name, d, profile, T, M)
+        for name in _NONCONVEX
+        for d in (10, 100)
+        for profile in PROFILES
+        for T in (300, 3000)
+        for M in (1, 64, 4096)
+    ]
+    for seed, (name, d, profile, T, M) in enumerate(cells):
+        label = f"{name} d={d} T={T} M={M} {profile}"
+        yield _cosine_cell(name, d, PROFILES[profile], T, M, replicas=replicas, seed=seed, records=10, label=label)
 
 
 def exact_grid(replicas: int = 4000) -> Iterator[Setup]:

@@ -39,6 +39,7 @@ _NAMES = {
     "bounds": ("Bound", "Requires", "Source"),
     "verify": ("fit_rate", "verify"),
     "search": ("search_worst_case",),
+    "target": ("Reach", "steps_to_target", "tuned_steps_to_target"),
     "noise_scale": ("gradient_noise_scale",),
     "advise": ("Advice", "advise"),
     "extras": ("MissingExtra",),

@@ -1,0 +1,46 @@
+# Every target makes .venv by itself where it is missing; a second call does only what is left to do.
+PYTHON ?= python3
+BIN := .venv/bin
+CONSTRAINTS := .ci/constraints.txt
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: help study test lint docs bench studies-quick search clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
+
+.venv/core: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[data]"
+	@touch $@
+
+.venv/full: .venv/core pyproject.toml $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
+	  -e ".[data,torch,certify,distributed,xarray,docs,dev]"
+	@touch $@
+
+.venv/bench: .venv/full
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[bench]"
+	@touch $@
+
+study: .venv/core  ## does AdaGrad keep its advantage at large batch size? (under five minutes)
+	$(BIN)/python studies/large_batch.py
+
+test: .venv/full  ## the whole test suite, doctests included
+	$(BIN)/python -m pytest
+
+lint: .venv/full  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+studies-quick: .venv/full  ## the quick form of every study
+	@set -e; for study in studies/*.py; do echo "== $$study --quick"; $(BIN)/python $$study --quick --quiet; done
+
+docs: .venv/full  ## the site in docs/_build/html, warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: .venv/bench  ## speed against peers, as ratios in one run
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:  ## remove what the targets made
+	rm -rf .venv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,193 @@
+"""Does AdaGrad keep its advantage over SGD at large batch size when smoothness and noise are anisotropic?
+
+(a) Steps to a mean gap of 0.02 against the batch size M, with the step sizes of the theorems and with tuned ones.
+(b) One budget of N = M T samples, spread over M: the measured mean gap beside every bound that applies.
+Quadratics in the box [-1, 1]^50, minimizer 0.9, start 0; four profiles of smoothness and noise, dense 1 or sparse j^-2.
+"""
+
+import numpy as np
+
+import anisotropic as an
+
+DIM, TARGET, MAX_STEPS, BUDGET = 50, 0.02, 25_000, 2**16
+METHODS = ("sgd", "adagrad", "adagrad_norm")
+AXES = {
+    "part": ["target", "budget"],
+    "profile": ["dense-dense", "dense-sparse", "sparse-dense", "sparse-sparse"],  # smoothness-noise
+    "batch": [1, 4, 16, 64, 256, 1024, 4096],
+    "optimizer": [*METHODS, "diagonal_sgd"],
+    "step": ["theorem", "tuned"],
+    "replicas": [64],
+}
+QUICK = {"profile": ["dense-dense", "sparse-sparse"], "batch": [16, 256, 4096], "replicas": [32]}
+SHAPES = {"dense": np.ones(DIM), "sparse": np.arange(1.0, DIM + 1) ** -2}
+BOUNDS = {
+    "sgd": ("convex_sgd", "convex_sgd_proj"), "diagonal_sgd": ("convex_diag_sgd",), "adagrad": ("convex_adagrad",),
+    "adagrad_norm": ("convex_adagrad_norm",),
+}  # fmt: skip
+MAKE = {"sgd": an.optimizers.sgd, "diagonal_sgd": an.optimizers.sgd, "adagrad": an.optimizers.adagrad,
+        "adagrad_norm": an.optimizers.adagrad_norm}  # fmt: skip
+GRIDS = {"sgd": 2.0 ** np.arange(-9, 3), "adagrad": 2.0 ** np.arange(-6, 6), "adagrad_norm": 2.0 ** np.arange(-6, 6)}
+
+
+def include(part, profile, batch, optimizer, step, replicas):
+    """The oracle's diagonal steps are a yardstick for bounds only; equal budgets are compared at both kinds of step."""
+    return not (optimizer == "diagonal_sgd" and (part == "target" or step == "tuned"))
+
+
+def problem(profile):
+    """Objective, noise and the constants of the theorems."""
+    smoothness, sigma = (SHAPES[name] for name in profile.split("-"))
+    f = an.problems.quadratic(smoothness, minimizer=0.9, box=(-1, 1))
+    return f, an.noises.gaussian(sigma), {"L": smoothness, "sigma": sigma, "D": 2.0, "R": 0.9, "d": DIM}
+
+
+def cell(part, profile, batch, optimizer, step, replicas, seed):
+    f, noise, constants = problem(profile)
+    bound, make = an.bounds[BOUNDS[optimizer][0]], MAKE[optimizer]
+    common = dict(noise=noise, start=0.0, batch_size=batch, replicas=replicas, threads=1)
+
+    def theorem(steps):
+        return make(bound.tuned_step(T=steps, M=batch, **constants))
+
+    if part == "target":
+        goal = dict(target=TARGET, max_steps=MAX_STEPS)
+        if step == "theorem":
+            anytime = optimizer != "sgd"  # the theorem's step of SGD depends on the horizon, AdaGrad's does not
+            reach = an.steps_to_target(f, theorem(1) if anytime else theorem, seed=seed, **goal, **common)
+            return {"reach": np.array(reach), "at_edge": False}
+        tuned = an.tuned_steps_to_target(f, make, GRIDS[optimizer], seed=seed, **goal, **common)
+        return {"reach": np.array(tuned.reach), "at_edge": tuned.at_edge, "best": tuned.best}
+    steps = BUDGET // batch
+    if step == "tuned":
+        tuning = an.tune(f, make, GRIDS[optimizer], steps=steps, seed=seed ^ 1, **common)
+        run = an.simulate(f, make(tuning.best), steps=steps, seed=seed, **common)
+        return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge}
+    run = an.simulate(f, theorem(steps), steps=steps, seed=seed, **common)
+    verdicts = {name: an.verify(an.bounds[name], run) for name in BOUNDS[optimizer]}
+    known = {**constants, "T": steps, "M": batch}
+    return {"gap": run.mean_gap[:, -1], "at_edge": False, **verdicts,
+            **{f"bound {n}": an.bounds[n](form=an.bounds[n].forms[-1], **known) for n in BOUNDS[optimizer]}}  # fmt: skip
+
+
+def plot(results):
+    rows, profiles, batches = [], results.axes["profile"], np.array(results.axes["batch"], dtype=float)
+    for name, draw in (("steps_to_target", draw_target), ("equal_samples", draw_budget)):
+        with an.plotting.style("page"):
+            figure, axes = an.plotting.subplots("page", 2, len(profiles), height=4.6, sharex=True, sharey="col", squeeze=False)
+            for i, step in enumerate(("theorem", "tuned")):
+                for j, profile in enumerate(profiles):
+                    draw(axes[i, j], results, profile, step, batches, rows)
+                    axes[i, j].set_title(profile.replace("-", " L, ") + " noise" if i == 0 else "")
+            for i, step in enumerate(("theorem steps", "tuned steps")):
+                axes[i, 0].set_ylabel(f"{axes[i, 0].get_ylabel()}\n({step})")
+            share_legend(figure, axes)
+        results.save_figure(figure, name)
+    results.save_csv("curves", rows)
+    report(results, profiles)
+
+
+def share_legend(figure, axes):
+    """One legend above all panels."""
+    named = {}
+    for ax in axes.flat:
+        named.update(dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)))
+        if ax.get_legend():
+            ax.get_legend().remove()
+        ax.label_outer()
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=4)
+
+
+def draw_target(ax, results, profile, step, batches, rows):
+    """Steps to the target against M, with the critical batch sizes derived from the bounds."""
+    _, _, constants = problem(profile)
+    series, critical = {}, {}
+    for method in METHODS:
+        reach = results.array("reach", part="target", profile=profile, step=step, optimizer=method)
+        series[method] = an.intervals.Limits(*reach.T)
+        if step == "theorem":
+            critical[method] = an.bounds[BOUNDS[method][0]].critical_batch_size(gap=TARGET, **constants)
+        for M, (steps, low, high) in zip(batches, reach, strict=True):
+            rows.append({"part": "target", "profile": profile, "step": step, "method": method, "batch": int(M),
+                         "estimate": steps, "low": low, "high": high})  # fmt: skip
+    an.plotting.speed_up(batches, series, critical=critical, target=f"mean gap {TARGET}", ax=ax)
+
+
+def draw_budget(ax, results, profile, step, batches, rows):
+    """Mean gap after N samples against M; the bounds beside theorem steps."""
+    series = {}
+    for method in (*METHODS, "diagonal_sgd") if step == "theorem" else METHODS:
+        chosen = dict(part="budget", profile=profile, step=step, optimizer=method)
+        limits = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
+        series[method] = limits
+        for k, M in enumerate(batches):
+            rows.append({"part": "budget", "profile": profile, "step": step, "method": method, "batch": int(M),
+                         "estimate": limits.estimate[k], "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
+        if step == "theorem":
+            look = an.plotting.method_styles([method])[method] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
+            bound = results.array(f"bound {BOUNDS[method][0]}", **chosen)
+            ax.plot(batches, bound, **look, label=f"bound, {an.plotting.title(method)}")
+    an.plotting.curves(batches, series, xlabel="batch size M", ylabel=f"mean gap, {BUDGET:,} samples", ax=ax)
+
+
+def report(results, profiles):
+    """Verdicts, then who wins by how much, then where the bounds rank the methods wrongly."""
+    chosen = dict(part="budget", step="theorem")
+    tightest = []
+    for method, names in BOUNDS.items():
+        for name in names:
+            cells = results.cells(optimizer=method, **chosen)
+            judged = [(c, c.arrays[name]) for c in cells if c.arrays[name].status != "not applicable"]
+            worst = min(judged, key=lambda pair: pair[1].slack, default=None)
+            if worst:
+                point = worst[0].point
+                tightest.append((f"{point['profile']}, M={point['batch']}", worst[1]))
+    results.verdicts(tightest, title="Each bound where it is tightest")
+    everything = [v for m, names in BOUNDS.items() for c in results.cells(optimizer=m, **chosen) for n in names for v in [c.arrays[n]]]
+    results.say(f"Of {len(everything)} verdicts {sum(v.status == 'violated' for v in everything)} contradict a bound.")
+    for profile in profiles:
+        for M in (results.axes["batch"][0], results.axes["batch"][-1]):
+            for other in ("sgd", "adagrad_norm"):
+                results.say(compare(results, profile, M, other))
+    edges = [c.point for c in results.cells(step="tuned", optimizer=list(METHODS)) if c.arrays["at_edge"]]
+    for p in edges:
+        results.say(f"Grid edge: the best tuned step of {p['optimizer']} on {p['profile']} at M={p['batch']} ({p['part']}) lies at an end.")
+    wrong = misranked(results, profiles)
+    results.say(f"In {len(wrong)} cells of equal samples the bounds rank SGD and AdaGrad against the measurement" + (": " + "; ".join(wrong) if wrong else "") + ".")
+
+
+def compare(results, profile, M, other):
+    """One sentence: tuned steps to the target (equal accuracy), and the tuned gap at equal samples, AdaGrad against `other`."""
+    def reach(method):
+        return results.one(part="target", profile=profile, batch=M, step="tuned", optimizer=method)["reach"]
+
+    ours, theirs, name = reach("adagrad"), reach(other), an.plotting.title(other)
+    def gap(method):
+        return results.one(part="budget", profile=profile, batch=M, step="tuned", optimizer=method)["gap"]
+
+    ratio = an.intervals.ratio_interval(gap(other), gap("adagrad"), level=0.01)
+    verdict = "smaller" if ratio.low > 1 else "larger" if ratio.high < 1 else "not distinguishable"
+    if np.isfinite(ours[0]) and np.isfinite(theirs[0]):
+        steps = f"{name} needs {theirs[0] / ours[0]:.2f} [{theirs[1] / ours[2]:.2f}, {theirs[2] / ours[1]:.2f}] times AdaGrad's steps"
+    else:
+        missing = [n for n, r in (("AdaGrad", ours), (name, theirs)) if not np.isfinite(r[0])]
+        steps = f"{' and '.join(missing)} did not reach the target in {MAX_STEPS:,} steps"
+    return (f"{profile}, M={M}, tuned: {steps}; at equal samples AdaGrad's mean gap is {verdict} "
+            f"({name} / AdaGrad = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], level 0.01).")  # fmt: skip
+
+
+def misranked(results, profiles):
+    """Cells with theorem steps in which bound and measurement order SGD and AdaGrad differently, beyond noise."""
+    found = []
+    for profile in profiles:
+        for M in results.axes["batch"]:
+            sgd, ada = (results.one(part="budget", profile=profile, batch=M, step="theorem", optimizer=m) for m in METHODS[:2])
+            measured = an.intervals.ratio_interval(sgd["gap"], ada["gap"], level=0.01)
+            by_bound = float(sgd["bound convex_sgd"]) < float(ada["bound convex_adagrad"])
+            if (measured.low > 1 and by_bound) or (measured.high < 1 and not by_bound):
+                found.append(f"{profile} M={M}")
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(an.study.main())

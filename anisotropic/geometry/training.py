@@ -40,6 +40,8 @@ class LinearRun(NamedTuple):
         ||W_l||_F^2 / ||W_l||_2^2.
     weights : tuple of lists of arrays
         The weight matrices at each level that was reached.
+    final : list of arrays
+        The weight matrices where training stopped.
     status : str
         "ok", "not reached" (within max_steps) or "diverged".
     """
@@ -50,6 +52,7 @@ class LinearRun(NamedTuple):
     r_med: FloatArray
     stable_rank: FloatArray
     weights: tuple[list[FloatArray], ...]
+    final: list[FloatArray]
     status: str
 
 
@@ -171,7 +174,7 @@ def train_linear_network(
         steps[k], loss[k] = t, now / initial
         values[k] = [r_med(h).value for h in deep_linear_diagonals(kept[-1], S)]
         ranks[k] = [np.sum(w**2) / np.linalg.norm(w, 2) ** 2 for w in kept[-1]]
-    return LinearRun(fractions, steps, loss, values, ranks, tuple(kept), status)
+    return LinearRun(fractions, steps, loss, values, ranks, tuple(kept), _matrices(flat, widths), status)
 
 
 def _problem(widths: NDArray[np.int64], target: ArrayLike, S: ArrayLike | None) -> Problem:

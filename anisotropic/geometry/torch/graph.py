@@ -126,7 +126,7 @@ class LossGraph:
 def evaluate(
     model: nn.Module, loss: Loss, batch: Any, parameters: Mapping[str, torch.Tensor], dtype: torch.dtype
 ) -> tuple[Any, torch.Tensor]:
-    """Prediction and loss at other parameters, everything in `dtype`, by operations that can be differentiated twice."""
+    """Prediction and loss at other parameters, all in `dtype`, by operations that can be differentiated twice."""
     x, y = _pair(batch)
     state = {**parameters, **{name: _cast(b, dtype) for name, b in model.named_buffers()}}
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _dtype_errors(dtype):

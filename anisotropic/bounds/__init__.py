@@ -35,6 +35,16 @@ _FAMILIES = {
         "convex_adagrad_nonsmooth",
         "convex_adagrad_hp",
     ),
+    "nonconvex": (
+        "nonconvex_sgd",
+        "nonconvex_diag_sgd",
+        "nonconvex_signsgd",
+        "nonconvex_signsgd_gaussian",
+        "nonconvex_adagrad",
+        "nonconvex_adagrad_det",
+        "nonconvex_adagrad_norm",
+        "nonconvex_rmsprop",
+    ),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {"Bound": "theorem", "Requires": "requires", "Solver": "theorem", "Source": "sources", "Tuning": "derive"}

@@ -24,9 +24,11 @@ from .symbols import (
     delta,
     eps,
     evaluate,
+    larger,
     largest,
     mu,
     rho,
+    scalar,
     sigma,
     step,
     total,
@@ -138,6 +140,11 @@ def _solved(smooth: sympy.Expr, rest: dict[str, sympy.Expr]) -> dict[str, sympy.
     return {"bias": 2 * sqrt(smooth) * root / T} | {name: part / T for name, part in rest.items()}
 
 
+def _plain(smooth: sympy.Expr, rest: dict[str, sympy.Expr]) -> dict[str, sympy.Expr]:
+    """With co-coercivity kept, S is at most ``smooth + sum(rest)``; the parts of S/T."""
+    return {"bias": smooth / T} | {name: part / T for name, part in rest.items()}
+
+
 def _simple(smooth: sympy.Expr, rest: dict[str, sympy.Expr]) -> dict[str, sympy.Expr]:
     """The root is at most ``4 smooth + 2 sum(rest)``."""
     return {"bias": 4 * smooth / T} | {name: 2 * part / T for name, part in rest.items()}
@@ -184,6 +191,32 @@ def _water_filling(values: dict[str, Any]) -> dict[str, float]:
     return {"bias": float(S - floor - e) / T_, "noise": floor / T_, "eps": e / T_}
 
 
+_noise_level = sigma * sqrt(T / M)
+_S = scalar("S")
+
+
+def _leftover(price: Any, smooth: Any, noise: Any) -> float:
+    """``sum max(price smooth - noise, 0)^2 / (2 smooth)``: what smoothness adds to the noise in the sharp form."""
+    price, smooth, noise = np.broadcast_arrays(*map(np.atleast_1d, (price, smooth, noise)))
+    live = smooth > 0
+    return float(np.sum(np.maximum(price * smooth - noise, 0)[live] ** 2 / (2 * smooth[live])))
+
+
+def _sharp(values: dict[str, Any]) -> dict[str, float]:
+    """S <= sum_j max over B of (K_j sqrt(B + n_j) - B/(2 L_j)) + e, coordinate by coordinate in closed form."""
+    smooth = values["L"] * (1 + values["rho"] / values["M"])
+    bias = _leftover(evaluate(K, values), smooth, evaluate(_noise_level, values))
+    rest = {name: float(evaluate(part, values)) for name, part in _rest.items()}
+    return {name: part / values["T"] for name, part in ({"bias": bias} | rest).items()}
+
+
+_sharp_equation = Eq(
+    _S,
+    total(larger(_affine * L * K - _noise_level, 0) ** 2 / (2 * _affine * L)) / T + sum(_rest.values()) / T,
+    evaluate=False,
+)
+_needs = (L, sigma, D, step, eps, T, M, rho)
+
 convex_adagrad = Bound(
     "convex_adagrad",
     "mean_gap",
@@ -191,7 +224,8 @@ convex_adagrad = Bound(
     _simple(_affine * Lambda, _rest),
     solver={
         "quad": _solved(_affine * Lambda, _rest),
-        "tight": Solver(_water_filling, (L, sigma, D, step, eps, T, M, rho)),
+        "tight": Solver(_water_filling, _needs),
+        "sharp": Solver(_sharp, _needs, _sharp_equation),
     },
     requires=Requires(optimizers="adagrad", preset="convex", properties=_INTERIOR, box=True),
     source=_ADAGRAD,
@@ -200,12 +234,13 @@ convex_adagrad = Bound(
     tuning=Tuning(K),
 )
 
+_active_rest = _rest | {"active": sqrt(T) * total(K * G_star)}
 convex_adagrad_active = Bound(
     "convex_adagrad_active",
     "mean_gap",
     "upper",
-    _simple(Lambda, _rest | {"active": sqrt(T) * total(K * G_star)}),
-    solver={"quad": _solved(Lambda, _rest | {"active": sqrt(T) * total(K * G_star)})},
+    _simple(Lambda, _active_rest),
+    solver={"quad": _solved(Lambda, _active_rest), "sharp": _plain(Lambda, _active_rest)},
     conditions=[Eq(rho, 0)],
     requires=Requires(optimizers="adagrad", preset="convex", properties="convex", box=True),
     source=_ADAGRAD,
@@ -225,7 +260,7 @@ convex_adagrad_hp = Bound(
     "mean_gap",
     "upper",
     _simple(Lambda, _hp_rest),
-    solver={"quad": _solved(Lambda, _hp_rest)},
+    solver={"quad": _solved(Lambda, _hp_rest), "sharp": _plain(Lambda, _hp_rest)},
     conditions=[Lt(delta, 1), Eq(rho, 0)],
     requires=Requires(
         optimizers="adagrad", preset="convex", properties=_INTERIOR, box=True, noises={"gaussian", "none"}
@@ -259,6 +294,22 @@ _C = _K_norm**2 * (2 * _affine * largest(L) * _e + T * total(sigma**2) / M)
 _root = _P / 2 + sqrt(_P**2 / 4 + _C)
 # With u = S - e the root solves u^2 = P u + K^2 T |sigma|^2/M + P e; dividing by u shows the share of each cause.
 _noise_share = _K_norm**2 * T * total(sigma**2) / M / _root
+_norm_noise = sqrt(T / M) * sqrt(total(sigma**2))
+_norm_smooth = _affine * largest(L)
+
+
+def _sharp_norm(values: dict[str, Any]) -> dict[str, float]:
+    """The sharp form of AdaGrad with one coordinate in place of d."""
+    price, noise = float(evaluate(_K_norm, values)), float(evaluate(_norm_noise, values))
+    bias = _leftover(price, evaluate(_norm_smooth, values), noise)
+    return {"bias": bias / values["T"], "noise": price * noise / values["T"], "eps": evaluate(_e, values) / values["T"]}
+
+
+_sharp_norm_equation = Eq(
+    _S,
+    larger(_norm_smooth * _K_norm - _norm_noise, 0) ** 2 / (2 * _norm_smooth * T) + (_K_norm * _norm_noise + _e) / T,
+    evaluate=False,
+)
 convex_adagrad_norm = Bound(
     "convex_adagrad_norm",
     "mean_gap",
@@ -270,6 +321,7 @@ convex_adagrad_norm = Bound(
     },
     solver={
         "quad": {"bias": _P / T, "noise": _noise_share / T, "eps": (_e + _P * _e / _root) / T},
+        "sharp": Solver(_sharp_norm, (L, sigma, D, uniform_step, uniform_eps, T, M, rho), _sharp_norm_equation),
     },
     requires=Requires(optimizers="adagrad_norm", preset="convex", properties=_INTERIOR),
     source=Source("ward2020adagrad", "1806.01811", "AdaGrad with one step for all coordinates", "in the spirit of"),

@@ -140,7 +140,7 @@ def split(bound: Bound, *, tuned: bool = True, affine: bool = True) -> tuple[sym
     """Bias and noise: the summands of the additive form without M, and those with M (at the tuned step if `tuned`)."""
     if bound.asymptotic is not None:
         return bound.asymptotic["bias"], bound.asymptotic["noise"]
-    terms = tuned_terms(bound) if tuned else bound.additive
+    terms = tuned_terms(bound) if tuned and bound.tuning is not None else bound.additive
     if terms is None:
         raise ValueError(f"{bound.name} has no additive form, so its terms cannot be told apart by symbols")
     whole = sympy.Add(*terms.values())
@@ -155,8 +155,7 @@ def rate(bound: Bound, noise: bool = True) -> dict[str, float]:
     chosen = noisy if noise and noisy != 0 else bias
     if chosen == 0:
         raise ValueError(f"{bound.name} has no {'noise' if noise else 'bias'} term")
-    found = [exponents(p) for p in monomials(chosen.subs({s.eps: 0, s.uniform_eps: 0}) or chosen)]
-    return max(found, key=lambda e: (e["T"], e["M"]))
+    return max(map(exponents, monomials(chosen)), key=lambda e: (e["T"], e["M"], e["d"]))
 
 
 def critical_batch_size_formula(bound: Bound, fixed: str) -> sympy.Expr:

@@ -55,7 +55,8 @@ def statement(bound: Bound) -> str:
     if tuned:
         lines += tuned
     if len(bound.forms) > 1:
-        lines += _wrapped("  forms       ", ", ".join(bound.forms) + " (loosest first)")
+        order = "" if bound.additive is None else " (loosest first)"
+        lines += _wrapped("  forms       ", ", ".join(bound.forms) + order)
     for sentence in (*bound.assumptions, *bound.requires.sentences()):
         lines += _wrapped("  assumes     ", sentence)
     if bound.conditions:

@@ -134,6 +134,26 @@ class largest(sympy.Function):
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 
+class larger(sympy.Function):
+    """The larger of two expressions, coordinate by coordinate."""
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
+        return sympy.Max(a, b) if a.is_number and b.is_number else None
+
+    def _eval_is_real(self) -> bool | None:
+        return all(a.is_real for a in self.args) or None
+
+    def _eval_is_nonnegative(self) -> bool | None:
+        return any(a.is_nonnegative for a in self.args) or None
+
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
+        body = rf"\max\left({', '.join(map(printer._print, self.args))}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
 def _factor_out(expression: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
     """The factors that do not depend on the coordinate, and the product of the others."""
     parts = sympy.Mul.make_args(expression)
@@ -180,7 +200,7 @@ gap = scalar("gap")
 def compiled(expressions: tuple[sympy.Basic, ...]) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
     """The constants that `expressions` need, in order, and one NumPy function of them that returns all values."""
     found = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda s: s.name)
-    modules = [{"total": np.sum, "largest": np.max}, "numpy"]
+    modules = [{"total": np.sum, "largest": np.max, "larger": np.maximum}, "numpy"]
     return tuple(map(constant_name, found)), sympy.lambdify(found, expressions, modules=modules)
 
 
@@ -218,6 +238,9 @@ class _Text(StrPrinter):
 
     def _print_total(self, expr: total) -> str:
         return f"sum_j({self._print(expr.args[0])})"
+
+    def _print_larger(self, expr: larger) -> str:
+        return f"max({', '.join(map(self._print, expr.args))})"
 
     def _print_largest(self, expr: largest) -> str:
         return f"max_j({self._print(expr.args[0])})"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,14 @@ from . import derive, describe, measures, symbols as s
 from .conditions import broken, check_relationals
 from .constants import KNOWN, dimension, fill, is_uneven, refuse_unknown, sentence_list
 from .derive import Tuning
+from .forms import Solver, Terms, checked_terms, weighted
 from .requires import Requires
 from .sources import Source
 
 __all__ = ["Bound", "Requires", "Solver", "Source", "Tuning"]
 
 KINDS = ("upper", "lower", "equality")
-Terms = Mapping[str, sympy.Expr]
-
-
-@dataclass(frozen=True)
-class Solver:
-    """A form of a bound that is solved for by numbers.
-
-    `solve` maps the checked constants (floats and ``(d,)`` arrays by name) to the parts of the value at the solution,
-    `needs` are the symbols that it uses, and `equation` is what is solved, for the reader.
-    """
-
-    solve: Callable[[dict[str, Any]], dict[str, float]]
-    needs: tuple[sympy.Symbol, ...]
-    equation: sympy.Basic | None = None
+_STEPS = {s.step, s.uniform_step}
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -117,7 +105,7 @@ class Bound:
             "name": name,
             "measure": measure,
             "kind": kind,
-            "summands": {f: t if isinstance(t, Solver) else _checked_terms(name, t) for f, t in forms.items()},
+            "summands": {f: t if isinstance(t, Solver) else checked_terms(name, t) for f, t in forms.items()},
             "conditions": check_relationals(name, conditions),
             "requires": requires or Requires(),
             "source": source,
@@ -162,7 +150,7 @@ class Bound:
     @cached_property
     def constants(self) -> tuple[str, ...]:
         """Names of the constants that the forms and conditions take."""
-        found = {s.constant_name(x) for form in self.forms for x in self._symbols(form)}
+        found = s.names([*self.conditions, *set().union(*self._needed.values())])
         return tuple(sorted(found, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n)))
 
     @cached_property
@@ -171,9 +159,10 @@ class Bound:
 
     def _symbols(self, form: str) -> set[sympy.Symbol]:
         content = self.summands[form]
-        parts = content.values() if not isinstance(content, Solver) else ()
         used = set(content.needs) if isinstance(content, Solver) else set()
-        return used.union(*(e.free_symbols for e in (*parts, *self.conditions)))
+        used = used.union(*(e.free_symbols for e in (() if isinstance(content, Solver) else content.values())))
+        wanted = used.union(*(c.free_symbols for c in self.conditions))
+        return wanted if used & _STEPS else wanted - _STEPS
 
     # ---- numbers ----------------------------------------------------------------------------------------------------
 
@@ -193,7 +182,7 @@ class Bound:
         """The terms by name; they sum to the value of that form."""
         form = self._form(form)
         values = self._values(self._needed[form], constants)
-        if found := broken(self.conditions, values):
+        if found := broken(*self._checkable(self._filled(constants) | values)):
             raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
         return self._evaluate(form, values)
 
@@ -224,11 +213,9 @@ class Bound:
         if s.uniform_step in symbols_used and usable.get("step") is not None and is_uneven(usable["step"]):
             found.append("step differs between coordinates; the theorem is about one step for all of them")
             usable.pop("step")
-        if unknown or found:
-            present = [c for c in self.conditions if all(usable.get(n) is not None for n in s.names([c]))]
-            values = fill(usable, set().union(*(c.free_symbols for c in present)))
-            return found + broken(present, values)
-        return broken(self.conditions, self._values(symbols_used, constants))
+        if not (unknown or found):
+            usable |= self._values(symbols_used, constants)
+        return found + broken(*self._checkable(usable))
 
     def critical_batch_size(self, *, gap: float | None = None, T: float | None = None, **constants: Any) -> float:
         """The batch size beyond which a larger batch no longer pays.
@@ -263,7 +250,8 @@ class Bound:
     def rate(self, noise: bool = True) -> dict[str, float]:
         """Exponents in T, M and d of the noise part, or of the bias part with ``noise=False``, at the tuned step.
 
-        Those of its slowest summand; d counts coordinates that are all alike. Where no term carries M, both are equal.
+        Those of its slowest summand; d counts coordinates that are all alike. Where no term carries M, both are equal;
+        where no tuned step is known, the step is held fixed.
         """
         return derive.rate(self, noise)
 
@@ -277,17 +265,11 @@ class Bound:
             strange = sorted(set(factors) - known)[0]
             raise ValueError(f"{self.name} has no term {strange!r}; it has {', '.join(sorted(known))}")
 
-        def weighted(content: Terms | Solver) -> Terms | Solver:
-            if isinstance(content, Solver):
-                return Solver(partial(_weighted, content.solve, factor, factors), content.needs, content.equation)
-            weights = {term: sympy.nsimplify(factor * factors.get(term, 1.0), rational=True) for term in content}
-            return {term: weights[term] * expression for term, expression in content.items()}
-
         return Bound(
             self.name,
             self.measure,
             self.kind,
-            solver={f: weighted(c) for f, c in self.summands.items()},
+            solver={form: weighted(content, factor, factors) for form, content in self.summands.items()},
             conditions=self.conditions,
             requires=self.requires,
             source=self.source,
@@ -356,39 +338,28 @@ class Bound:
         lacking = {s.constant_name(x) for x in needed} - set(given) - optional
         return sorted(lacking, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n))
 
+    def _checkable(self, known: Mapping[str, Any]) -> tuple[list[sympy.Basic], dict[str, Any]]:
+        """The conditions whose constants are all known, and the checked constants."""
+        present = [c for c in self.conditions if all(known.get(n) is not None for n in s.names([c]))]
+        return present, fill(known, set().union(*(c.free_symbols for c in present)))
+
+    def missing(self, form: str | None = None, **constants: Any) -> list[str]:
+        """Names of the constants that this form still needs."""
+        self._refuse_unknown(constants)
+        return self._missing(self._needed[self._form(form)], self._filled(constants))
+
     def _values(self, needed: set[sympy.Symbol], constants: Mapping[str, Any]) -> dict[str, Any]:
         """Checked floats and arrays for the symbols needed, the tuned step included."""
         self._refuse_unknown(constants)
         given = self._filled(constants)
-        if "step" not in given and self.tuning is not None and needed & {s.step, s.uniform_step}:
+        if "step" not in given and self.tuning is not None and needed & _STEPS:
             needed = needed | derive.stationary_step(self.tuning.minimise).free_symbols
             needed |= self.tuning.cap.free_symbols if self.tuning.cap is not None else set()
         lacking = self._missing(needed, given)
         if lacking:
             raise ValueError(f"{self.name} needs {sentence_list(lacking)}; it takes {', '.join(self.constants)}")
-        if "step" not in given and needed & {s.step, s.uniform_step}:
-            values = fill(given, needed - {s.step, s.uniform_step})
+        if "step" not in given and needed & _STEPS:
+            values = fill(given, needed - _STEPS)
             size = {"d": dimension(given), "step": derive.tuned_step(self, values)}
-            return values | fill(size, needed & {s.step, s.uniform_step})
+            return values | fill(size, needed & _STEPS)
         return fill(given, needed)
-
-
-def _weighted(
-    solve: Callable[..., dict[str, float]], factor: float, factors: Mapping[str, float], values: dict[str, Any]
-) -> dict[str, float]:
-    return {term: factor * factors.get(term, 1.0) * value for term, value in solve(values).items()}
-
-
-def _checked_terms(name: str, terms: Terms) -> dict[str, sympy.Expr]:
-    checked = {}
-    for term, expression in terms.items():
-        expression = sympy.sympify(expression)
-        if s.varies(expression):
-            raise ValueError(
-                f"term {term!r} of bound {name!r} depends on the coordinate: {s.text(expression)}; "
-                "add it up with total(...) or take largest(...)"
-            )
-        if unknown := s.unknown_functions(expression):
-            raise ValueError(f"term {term!r} of bound {name!r} uses {', '.join(unknown)}, which NumPy cannot evaluate")
-        checked[term] = expression
-    return checked

@@ -204,8 +204,8 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
         bounds.convex_sgd.critical_batch_size(gap=1, step=0.1, **c)
     with pytest.raises(ValueError, match="no term of convex_sgd_nonsmooth depends on M"):
         bounds.convex_sgd_nonsmooth.critical_batch_size(gap=1, R=1.0, G=1.0)
-    with pytest.raises(ValueError, match="no tuned step in closed form"):
-        bounds.pl_sgd.critical_batch_size(gap=1, Delta=1, mu=1, **c)
+    with pytest.raises(ValueError, match="is not a power of T"):
+        bounds.pl_sgd.critical_batch_size(gap=1, Delta=1, mu=1, step=0.1, **c)
     with pytest.raises(ValueError, match="fixed = 'M'"):
         bounds.convex_sgd.critical_batch_size_formula("M")
 
@@ -224,6 +224,6 @@ def test_the_table_lists_every_bound():
     assert [r["id"] for r in rows] == list(bounds) and len(rows) == len(bounds)
     row = next(r for r in rows if r["id"] == "convex_adagrad")
     assert row["rate"] == {"T": -0.5, "M": -0.5, "d": 1.0} and row["bias_rate"] == {"T": -1.0, "M": 0.0, "d": 1.0}
-    assert row["forms"] == ["simple", "quad", "tight"] and row["arxiv"] == "2406.15244"
+    assert row["forms"] == ["simple", "quad", "tight", "sharp"] and row["arxiv"] == "2406.15244"
     assert "convex_adagrad" in bounds and "convex_adagrad" in dir(bounds)
     assert bounds["convex_adagrad"] is bounds.convex_adagrad

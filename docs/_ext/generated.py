@@ -1,0 +1,127 @@
+"""Which pages are made from the package? The table of bounds, and one page of reference for each public module."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import anisotropic as an
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parents[1]
+OUT = HERE / "_generated"
+
+
+def exponents(rate: dict[str, float] | None) -> str:
+    """``$T^{-1/2} M^{-1/2}$`` from exponents."""
+    powers = [f"{k}^{{{Fraction(v).limit_denominator(12)}}}" for k, v in (rate or {}).items() if v and k != "d"]
+    return f"${' '.join(powers)}$" if powers else ""
+
+
+def bounds_table() -> str:
+    """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
+    lines = ["| id | bounds | noise | bias | forms | source |", "|---|---|---|---|---|---|"]
+    rows = an.bounds.table()
+    for r in rows:
+        arxiv = f" (arXiv {r['arxiv']})" if r["arxiv"] else ""
+        paper = f"{r['status']}: {r['source']}{arxiv}" if r["source"] else ""
+        name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
+        parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
+        lines.append("| " + " | ".join([*parts, ", ".join(r["forms"]), paper]) + " |")
+    for r in rows:
+        lines += ["", f"(bound-{r['id'].replace('_', '-')})=", f"## {r['id']}", "", f"{r['title'] or 'A bound'}."]
+        lines += ["", "$$", r["latex"], "$$", ""]
+        lines += [f"* {sentence}" for sentence in r["requires"]]
+        lines += [f"* condition: `{condition}`" for condition in r["conditions"]]
+        lines += [f"* constants: {', '.join(f'`{c}`' for c in r['constants'])}"]
+        if page := theory_page(r["id"]):
+            lines += [f"* derivation: [{page.stem}](theory/{page.name})"]
+    return "\n".join(lines) + "\n"
+
+
+def theory_page(bound: str) -> Path | None:
+    """The page that derives a bound: one of its name, or the one that mentions it as code."""
+    named = HERE / "theory" / f"{bound}.md"
+    if named.is_file():
+        return named
+    pages = sorted((HERE / "theory").glob("*.md"))
+    return next((p for p in pages if f"`{bound}`" in p.read_text(encoding="utf-8")), None)
+
+
+def public_modules() -> dict[str, ModuleType]:
+    """The public modules that exist, by name."""
+    names = [m for m in an._MODULES if importlib.util.find_spec(f"anisotropic.{m}")]
+    return {name: importlib.import_module(f"anisotropic.{name}") for name in names}
+
+
+def members(module: ModuleType) -> list[tuple[str, Any]]:
+    """Public functions and classes of a module: those in ``__all__``, else those defined there."""
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    found = []
+    for name in names:
+        thing = getattr(module, name)
+        home = str(getattr(thing, "__module__", ""))
+        own = home.startswith(module.__name__) or (hasattr(module, "__all__") and home.startswith("anisotropic"))
+        if own and (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__doc__:
+            found.append((name, thing))
+    return found
+
+
+def reference_page(title: str, path: str, listed: list[tuple[str, Any]], about: str) -> str:
+    """A page of autodoc directives."""
+    lines = [f"# {title}", "", "```{eval-rst}", about, ""]
+    for name, thing in listed:
+        if inspect.isclass(thing):
+            lines += [f".. autoclass:: {path}.{name}", "   :members:", ""]
+        else:
+            lines += [f".. autofunction:: {path}.{name}", ""]
+    return "\n".join([*lines, "```", ""])
+
+
+def write(path: Path, text: str) -> None:
+    """Write only what has changed, so that Sphinx rebuilds only that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def generate(app: Sphinx | None = None) -> None:
+    """Write all generated pages."""
+    write(OUT / "bounds_table.md", bounds_table())
+    pages = OUT / "reference"
+    homes = {n: m for n, m in an._HOME.items() if importlib.util.find_spec(f"anisotropic.{m}")}
+    found = [(n, getattr(importlib.import_module(f"anisotropic.{m}"), n, None)) for n, m in homes.items()]
+    top = [(n, t) for n, t in found if inspect.isfunction(t) or inspect.isclass(t)]
+    texts = {"anisotropic": reference_page("anisotropic", "anisotropic", top, "")}
+    for name, module in public_modules().items():
+        listed = members(module)
+        if listed:
+            about = f".. automodule:: {module.__name__}\n   :no-members:"
+            texts[name] = reference_page(f"anisotropic.{name}", module.__name__, listed, about)
+    for name, text in texts.items():
+        write(pages / f"{name}.md", text)
+    for stale in set(pages.glob("*.md")) - {pages / f"{name}.md" for name in texts}:
+        stale.unlink()
+
+
+def escape_bars(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings write absolute values with bars, which reStructuredText would take for substitutions."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
+        if not in_example:
+            pieces = re.split(r"(``.*?``)", line)
+            lines[i] = "".join(p if p.startswith("``") else re.sub(r"(?<!\\)\|", r"\\|", p) for p in pieces)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("builder-inited", generate)
+    app.connect("autodoc-process-docstring", escape_bars, priority=400)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,40 @@
+"""Sphinx configuration: MyST pages, executed examples, and tables made from the package itself. No network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
+
+import anisotropic  # noqa: E402
+
+project = "anisotropic"
+author = "The anisotropic developers"
+copyright = author
+release = version = anisotropic.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generated"]
+exclude_patterns = ["_build", "_generated/bounds_table.md", "_ext"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_param = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = "anisotropic"
+html_math_renderer = "mathml"
+html_static_path: list[str] = []
+html_show_sphinx = False
+html_copy_source = False

@@ -1,0 +1,69 @@
+"""The documentation says what the package says: names, bounds and public modules are all there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import anisotropic as an
+from anisotropic.bounds.constants import KNOWN
+from anisotropic.bounds.measures import MEASURES
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """docs/_ext/generated.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_generated", DOCS / "_ext" / "generated.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_notation_has_every_constant_and_measure():
+    page = (DOCS / "notation.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("|")]
+    words = {word for row in rows for cell in row[:4] for word in re.findall(r"`(\w+)`", cell)}
+    assert not set(KNOWN) - words
+    assert not set(MEASURES) - words - {"mean_gap_after"}
+
+
+def test_bounds_table_has_every_bound(generated):
+    table = generated.bounds_table()
+    rows = [line for line in table.splitlines() if line.startswith("| [")]
+    assert [re.match(r"\| \[`(\w+)`\]", row)[1] for row in rows] == list(an.bounds)
+    assert all(row.count(" | ") == 5 for row in rows)
+    assert [line[3:] for line in table.splitlines() if line.startswith("## ")] == list(an.bounds)
+
+
+def test_exponents(generated):
+    assert generated.exponents({"T": -0.5, "M": -1.0, "d": 1.0}) == "$T^{-1/2} M^{-1}$"
+    assert generated.exponents(None) == generated.exponents({"T": 0.0}) == ""
+
+
+def test_reference_lists_the_fixed_names(generated):
+    modules = generated.public_modules()
+    assert {"problems", "noises", "optimizers", "bounds", "exact", "smoothness", "plotting", "study"} <= set(modules)
+    listed = {name: {n for n, _ in generated.members(module)} for name, module in modules.items()}
+    assert {"quadratic", "pseudo_huber", "coupled"} <= listed["problems"]
+    assert {"gaussian", "minibatch"} <= listed["noises"] and {"sgd", "adagrad_norm"} <= listed["optimizers"]
+    assert {"Study", "main"} <= listed["study"] and {"empirical_vs_theory", "style"} <= listed["plotting"]
+    assert not any(n.startswith("_") for names in listed.values() for n in names)
+
+
+def test_bars_are_escaped_outside_of_code(generated):
+    lines = ["the sum of |x| and ``|y|``", ">>> 1 | 2", "3", "", r"and \|z\|"]
+    generated.escape_bars(None, "function", "f", None, None, lines)
+    assert lines == [r"the sum of \|x\| and ``|y|``", ">>> 1 | 2", "3", "", r"and \|z\|"]
+
+
+def test_every_page_is_in_a_table_of_contents():
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    listed = {line.strip() for line in index.splitlines()}
+    pages = [p.relative_to(DOCS).with_suffix("") for p in DOCS.rglob("*.md")]
+    ours = [str(p) for p in pages if p.parts[0] not in ("_build", "_generated", "theory") and str(p) != "index"]
+    assert len(ours) >= 11 and not set(ours) - listed

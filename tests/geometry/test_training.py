@@ -170,9 +170,8 @@ def test_anisotropic_inputs_leave_a_floor():
 
 def test_gradient_noise_flattens_the_second_layer_under_sgd():
     A, weights = linear_target(128, seed=0), start(128, 1.5, 0)
-    clean, noisy = (
-        train_linear_network(weights, A, dampened(0.05), gradient_noise=sigma, levels=[0.5]).r_med[0] for sigma in (0, 0.1)
-    )
+    runs = [train_linear_network(weights, A, dampened(0.05), gradient_noise=s, levels=[0.5]) for s in (0.0, 0.1)]
+    clean, noisy = (run.r_med[0] for run in runs)
     assert clean[1] == pytest.approx(clean[0], rel=1e-6) and noisy[1] < 3 < noisy[0]
 
 

@@ -54,7 +54,7 @@ class LossGraph:
         saved = _Saved()
         with saved:
             first = evaluate(model, loss, batch, self.parameters, dtype)[1]
-        _check_loss(first)
+        _check_loss(first, names)
         kept = saved.bytes + sum(p.numel() * p.element_size() for p in self.parameters.values())
         _refuse_memory(4 * kept, first.device)
         again = float(first.detach())
@@ -116,9 +116,13 @@ class LossGraph:
         used = [(self.parameters[n], g) for n, g in self.gradients.items() if g is not None and g.requires_grad]
         generator = torch.Generator().manual_seed(0)
         signs = [(torch.randint(0, 2, p.shape, generator=generator) * 2 - 1).to(p) for p, _ in used]
-        products = torch.autograd.grad(
-            [g for _, g in used], [p for p, _ in used], signs, retain_graph=True, allow_unused=True
-        )
+        outputs, inputs = [g for _, g in used], [p for p, _ in used]
+        try:
+            products = torch.autograd.grad(outputs, inputs, signs, retain_graph=True, allow_unused=True) if used else ()
+        except RuntimeError as error:
+            if "not implemented" not in str(error):
+                raise
+            raise ValueError(f"an operation of the model or loss has no second derivative in PyTorch ({error})") from error
         largest = max((float(p.abs().max()) for p in products if p is not None), default=0.0)
         return 4 * torch.finfo(self.dtype).eps * largest
 
@@ -228,7 +232,7 @@ def _check_finite(value: Any, what: str) -> None:
             raise ValueError(f"{what} has {bad} of {value.numel()} entries that are not finite; remove or replace them")
 
 
-def _check_loss(value: Any) -> None:
+def _check_loss(value: Any, names: Sequence[str]) -> None:
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
         raise ValueError(f"the loss is {shape}; expected one number: reduce it, for example with .mean()")
@@ -236,7 +240,12 @@ def _check_loss(value: Any) -> None:
     if not math.isfinite(number):
         raise ValueError(f"the loss is {number} on this batch; expected a finite number: check weights and batch")
     if not value.requires_grad:
-        raise ValueError("the loss does not depend on the chosen parameters through differentiable operations")
+        raise ValueError(no_gradient(names[0]))
+
+
+def no_gradient(name: str) -> str:
+    """Message for a parameter that the loss does not depend on."""
+    return f"the loss on this batch does not depend on parameter {name!r}, so it has no gradient"
 
 
 def _refuse_half(model: nn.Module) -> None:

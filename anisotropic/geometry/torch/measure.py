@@ -14,7 +14,7 @@ from torch import nn
 from ..estimate import DEFAULT_ENTRIES, estimate_r_med
 from ..estimators import exact_entries
 from ..statistic import RMed, r_med as r_med_of
-from .graph import Loss, LossGraph, default_dtype, layer_names
+from .graph import Loss, LossGraph, default_dtype, layer_names, no_gradient
 from .shortcuts import linear_diagonal
 
 FloatArray = NDArray[np.float64]
@@ -141,7 +141,7 @@ def hessian_diagonal(
 def _connected(graph: LossGraph, names: list[str], *, named: bool) -> list[str]:
     unused = [name for name in names if graph.gradients[name] is None]
     if unused and (named or len(unused) == len(names)):
-        raise ValueError(f"the loss on this batch does not depend on parameter {unused[0]!r}, so it has no gradient")
+        raise ValueError(no_gradient(unused[0]))
     if unused:
         warnings.warn(
             f"left out, since the loss on this batch does not depend on them: {', '.join(unused)}",

@@ -32,7 +32,7 @@ if config.DISABLE_JIT:
         """Bits of a float64 as a uint64."""
         return np.float64(x).view(np.uint64)
 
-    def as_float(x: int) -> np.float64:
+    def as_float(x: int | np.uint64) -> np.float64:
         """The float64 whose bits are the uint64 `x`."""
         return np.uint64(x).view(np.float64)
 
@@ -54,7 +54,9 @@ def fit(function: Callable[[np.ndarray], np.ndarray], low: float, high: float, d
     middle, half = (high + low) / 2, (high - low) / 2
     node = np.cos(np.pi * (np.arange(8 * degree) + 0.5) / (8 * degree))
     series = chebyshev.cheb2poly(chebyshev.chebfit(node, function(middle + half * node), degree))
-    out, power, linear = np.zeros(1), np.ones(1), np.array([-middle / half, 1 / half])
+    linear = np.array([-middle / half, 1 / half])
+    out: Any = np.zeros(1)
+    power: Any = np.ones(1)
     for coefficient in series:
         out = polynomial.polyadd(out, coefficient * power)
         power = polynomial.polymul(power, linear)

@@ -40,11 +40,7 @@ class Exact(NamedTuple):
 def _vectors(**values: tuple[ArrayLike, float]) -> list[FloatArray]:
     """Broadcast to the longest; each value comes with the smallest number allowed."""
     dim = max(np.size(v) for v, _ in values.values())
-    arrays = [float_vector(v, dim, name, low=low, strict=name == "step") for name, (v, low) in values.items()]
-    for name, array in zip(values, arrays, strict=True):
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"{name} contains {array[~np.isfinite(array)][0]:g}; expected finite numbers")
-    return arrays
+    return [float_vector(v, dim, name, low=low, strict=name == "step") for name, (v, low) in values.items()]
 
 
 def _horizons(steps: Any) -> NDArray[np.int64]:

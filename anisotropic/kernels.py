@@ -88,9 +88,8 @@ def compose(*measures):
 @njit(nogil=True, error_model="numpy")
 def fill_lanes(dim, tile, groups):
     """Coordinate, replica within the tile, and group of four steps of each lane of a block of normals."""
-    coordinate, replica, group = (
-        np.empty(groups * tile * dim, np.uint64), np.empty(groups * tile * dim, np.uint64), np.empty(groups * tile * dim, np.uint64)
-    )  # fmt: skip
+    lanes = groups * tile * dim
+    coordinate, replica, group = np.empty(lanes, np.uint64), np.empty(lanes, np.uint64), np.empty(lanes, np.uint64)
     for i in range(coordinate.size):
         coordinate[i], replica[i], group[i] = i % dim, i // dim % tile, i // (dim * tile)
     return coordinate, replica, group

@@ -7,14 +7,15 @@ minibatch gradient is sigma_j^2 / M exactly. Binomials above M = 1e9 use the rou
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .elementary import leaf
 from . import random
-from .records import FloatArray, NoParameters, Noise, float_parameter, float_vector
+from .elementary import leaf
+from .names import no_such_name
+from .records import FloatArray, Noise, NoParameters, float_parameter, float_vector
 
 SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
 
@@ -156,7 +157,7 @@ def affine(sigma: ArrayLike, rho: float) -> Noise:
 
 
 def dropout(p: float) -> Noise:
-    """Each sample keeps a coordinate of the gradient with probability p and divides it by p: sigma = 0, rho = 1/p - 1."""
+    """Each sample keeps a coordinate of the gradient with probability p, divided by p: sigma = 0, rho = 1/p - 1."""
     p = _fraction(p)
     return Noise("dropout", drop_out, ScaleAnd(np.zeros(1), p), np.zeros(1), rho=1.0 / p - 1.0, law="bounded")
 
@@ -169,3 +170,9 @@ def none() -> Noise:
 def minibatch(replace: bool = True) -> Noise:
     """Gradients of rows drawn from a finite sum, with or without replacement within a batch."""
     return Noise("minibatch", add_nothing, NoParameters(), None, law="rows", replace=bool(replace))
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

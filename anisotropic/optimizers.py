@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .elementary import leaf
+from .names import no_such_name
 from .records import FloatArray, NoParameters, Optimizer, Schedule, float_parameter, float_vector
 
 Step = ArrayLike | Schedule
@@ -49,7 +50,7 @@ def _preset(preset: str, eps: ArrayLike | None) -> tuple[FloatArray, FloatArray,
     if eps is None:
         eps = default
     if eps is None:
-        raise ValueError(f"preset {preset!r} has no default eps; pass eps > 0, which is also the root of the initial accumulator")
+        raise ValueError(f"preset {preset!r} has no default eps; pass eps > 0, the root of the initial accumulator")
     e = np.atleast_1d(np.asarray(eps, dtype=np.float64))
     e = float_vector(e, e.size, "eps", strict=preset == "nonconvex", low=0.0)
     return e, initial(e), inside(e), outside(e)
@@ -155,7 +156,8 @@ def sgd(step: Step) -> Optimizer:
     One noiseless step on x^2 / 2 from 1 with step 1/4 leaves 3/4, hence a gap of 9/32.
 
     >>> import anisotropic as an
-    >>> run = an.simulate(an.problems.quadratic(1.0), an.optimizers.sgd(0.25), noise=an.noises.none(), start=1.0, steps=1)
+    >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.25)
+    >>> run = an.simulate(f, method, noise=an.noises.none(), start=1.0, steps=1)
     >>> float(run.gap[0, 0])
     0.28125
     """
@@ -165,9 +167,8 @@ def sgd(step: Step) -> Optimizer:
 def heavy_ball(step: Step, momentum: float) -> Optimizer:
     """Heavy ball, m <- momentum m + g, w <- w - step m (the convention of torch.optim.SGD without dampening)."""
     beta = _probability(momentum, "momentum")
-    return Optimizer(
-        "heavy_ball", heavy_ball_update, step, Decay(beta, 0.0, 0.0), {"momentum": 0.0}, {"momentum": beta}, coordinatewise=True
-    )
+    decay, settings = Decay(beta, 0.0, 0.0), {"momentum": beta}
+    return Optimizer("heavy_ball", heavy_ball_update, step, decay, {"momentum": 0.0}, settings, coordinatewise=True)
 
 
 def adagrad(step: Step, *, eps: ArrayLike | None = None, preset: str = "convex") -> Optimizer:
@@ -208,7 +209,7 @@ def _first_place(value: float, dim: int) -> FloatArray:
 
 
 def adagrad_norm(step: Step, *, eps: float | None = None, preset: str = "convex") -> Optimizer:
-    """AdaGrad-Norm, v <- v + \\|g\\|_2^2: step decay without adaptation of coordinates, the control in every comparison.
+    """AdaGrad-Norm, v <- v + \\|g\\|_2^2: step decay without adaptation of coordinates, the control of comparisons.
 
     Presets as for `adagrad`, with one number eps.
 
@@ -220,24 +221,26 @@ def adagrad_norm(step: Step, *, eps: float | None = None, preset: str = "convex"
     if e.size > 1:
         raise ValueError(f"eps has shape {e.shape}; AdaGrad-Norm has one accumulator and takes one number")
     state = {"accumulator": partial(_first_place, float(initial[0]))}
-    return Optimizer("adagrad_norm", adagrad_norm_update, step, Epsilon(inside, outside), state, {"preset": preset, "eps": float(e[0])})
+    settings = {"preset": preset, "eps": float(e[0])}
+    return Optimizer("adagrad_norm", adagrad_norm_update, step, Epsilon(inside, outside), state, settings)
 
 
 def rmsprop(step: Step, beta: float, *, eps: float) -> Optimizer:
-    """RMSProp with v_0 = eps^2, v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v); no bias correction, eps > 0."""
+    """RMSProp, v_0 = eps^2 > 0, v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v), without bias correction."""
     beta, eps = _probability(beta, "beta"), float_parameter(eps, "eps")
-    settings = {"preset": "nonconvex", "eps": eps, "beta": beta}
-    return Optimizer("rmsprop", rmsprop_update, step, Decay(0.0, beta, 0.0), {"second": eps**2}, settings, coordinatewise=True)
+    decay, settings = Decay(0.0, beta, 0.0), {"preset": "nonconvex", "eps": eps, "beta": beta}
+    return Optimizer("rmsprop", rmsprop_update, step, decay, {"second": eps**2}, settings, coordinatewise=True)
 
 
 def adam(step: Step, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """Adam with bias correction and eps outside the root (the convention of torch.optim.Adam)."""
     decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
-    return Optimizer("adam", adam_update, step, decay, {"first": 0.0, "second": 0.0}, decay._asdict(), coordinatewise=True)
+    state = {"first": 0.0, "second": 0.0}
+    return Optimizer("adam", adam_update, step, decay, state, decay._asdict(), coordinatewise=True)
 
 
 def amsgrad(step: Step, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
-    """AMSGrad: Adam with the running maximum of the second moment (the convention of torch.optim.Adam(amsgrad=True))."""
+    """AMSGrad: Adam with the running maximum of the second moment (torch.optim.Adam with amsgrad=True)."""
     decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
     state = {"first": 0.0, "second": 0.0, "largest": 0.0}
     return Optimizer("amsgrad", amsgrad_update, step, decay, state, decay._asdict(), coordinatewise=True)
@@ -251,3 +254,9 @@ def sign_sgd(step: Step) -> Optimizer:
     Bernstein, Wang, Azizzadenesheli, Anandkumar, ICML 2018, arXiv 1802.04434.
     """
     return Optimizer("sign_sgd", sign_update, step, NoParameters(), coordinatewise=True)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

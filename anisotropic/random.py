@@ -96,9 +96,8 @@ def fill_normals(key0, key1, replica, group, coordinate, replicas, groups, z0, z
 @leaf
 def uniform_pair(stream, coordinate, draw, purpose):
     """Two independent uniforms on (0, 1), number `draw` of this coordinate, step and purpose."""
-    x0, x1 = philox(
-        u64(coordinate), u64(stream.replica), u64(stream.step), (u64(draw) << u64(3)) | u64(purpose), stream.key0, stream.key1
-    )
+    place = (u64(draw) << u64(3)) | u64(purpose)
+    x0, x1 = philox(u64(coordinate), u64(stream.replica), u64(stream.step), place, stream.key0, stream.key1)
     return (f64(i64(x0 >> S11)) + 0.5) * 2.0**-53, (f64(i64(x1 >> S11)) + 0.5) * 2.0**-53
 
 

@@ -39,16 +39,22 @@ class NoParameters(NamedTuple):
     unused: float = 0.0
 
 
-def float_vector(values: ArrayLike, dim: int, name: str, *, low: float = -np.inf, strict: bool = False) -> FloatArray:
-    """Broadcast `values` to a fresh `(dim,)` float64 array and refuse NaN, a wrong shape and anything below `low`."""
-    array = np.array(values, dtype=np.float64)
+def float_vector(
+    values: ArrayLike, dim: int, name: str, *, low: float = -np.inf, strict: bool = False, finite: bool = True
+) -> FloatArray:
+    """`values` as a fresh `(dim,)` float64 array; NaN, infinity, a wrong shape and numbers below `low` are refused."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {values!r}; expected a number or an array of shape ({dim},)") from None
     if array.ndim > 1 or array.size not in (1, dim):
         raise ValueError(f"{name} has shape {array.shape}; expected a number or shape ({dim},)")
     array = np.ascontiguousarray(np.broadcast_to(array.reshape(-1) if array.ndim else array, (dim,)).copy())
-    bad = np.isnan(array) | (array <= low if strict else array < low)
+    bad = np.isnan(array) | (array < low) | (strict & (array == low)) | (finite & np.isinf(array))
     if bad.any():
         j = int(np.argmax(bad))
-        wanted = "no NaN" if low == -np.inf else f"numbers {'above' if strict else 'of at least'} {low:g}"
+        plain = "no NaN" if not finite else "finite numbers" if low == -np.inf or np.isinf(array[j]) else "numbers"
+        wanted = plain if low == -np.inf else f"{plain} {'above' if strict else 'of at least'} {low:g}"
         raise ValueError(f"{name}[{j}] = {array[j]:g}; expected {wanted} in each of the {dim} coordinates")
     return array
 
@@ -60,15 +66,21 @@ def float_parameter(value: ArrayLike, name: str, *, low: float = 0.0, strict: bo
     except (TypeError, ValueError):
         raise ValueError(f"{name} = {value!r}; expected one number") from None
     if not np.isfinite(number) or number < low or (strict and number == low):
-        raise ValueError(f"{name} = {number:g}; expected a finite number {'above' if strict else 'of at least'} {low:g}")
+        relation = "above" if strict else "of at least"
+        raise ValueError(f"{name} = {number:g}; expected a finite number {relation} {low:g}")
     return number
 
 
 def count(value: Any, name: str, *, low: int = 1) -> int:
     """A whole number of at least `low`."""
-    if isinstance(value, bool) or int(value) != value or value < low:
+    try:
+        number = int(value)
+        whole = number == value and number >= low and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
         raise ValueError(f"{name} = {value!r}; expected a whole number of at least {low}")
-    return int(value)
+    return number
 
 
 def module_level(function: Callable, role: str) -> Callable:
@@ -103,9 +115,9 @@ def box_bounds(box: tuple[ArrayLike, ArrayLike] | None, dim: int) -> tuple[Float
     """A box as two `(dim,)` arrays with lo < hi, or None."""
     if box is None:
         return None
-    if len(box) != 2:
-        raise ValueError(f"box has {len(box)} entries; expected a pair (lo, hi)")
-    lo, hi = (float_vector(side, dim, f"box {name}") for side, name in zip(box, ("lo", "hi"), strict=True))
+    if not isinstance(box, (tuple, list, np.ndarray)) or len(box) != 2:
+        raise ValueError(f"box = {box!r}; expected a pair (lo, hi) of numbers or arrays")
+    lo, hi = float_vector(box[0], dim, "box lo", finite=False), float_vector(box[1], dim, "box hi", finite=False)
     if not np.all(lo < hi):
         j = int(np.argmin(hi - lo))
         raise ValueError(f"box[{j}] = ({lo[j]:g}, {hi[j]:g}); expected lo < hi in each coordinate")
@@ -129,11 +141,11 @@ class Objective:
     smoothness : array ``(d,)`` or None
         L with -diag(L) <= Hessian <= diag(L) everywhere and in **all** directions.
     generalized_smoothness : pair of arrays ``(d,)`` or None
-        (L0, L1) with \\|f_jj\\| <= L0_j + L1_j \\|f_j\\|.
+        (L0, L1) with \\|f_jj\\| <= L0_j + L1_j \\|f_j\\|; (L, 0) where only the smoothness L is given.
     pl_constant : float or None
         mu with \\|grad f\\|^2 >= 2 mu (f - inf f).
     gradient_bound : array ``(d,)`` or None
-        sup over the box of \\|f_j\\|.
+        At least \\|f_j\\| everywhere in the box.
     minimizer, minimum : array ``(d,)`` or None, float or None
         Over the box where there is one.
     properties : set of str
@@ -144,6 +156,8 @@ class Objective:
         Number of rows of a finite sum.
     sample_gradient : njit function ``(w, params, rows, out) -> None`` or None
         Mean gradient over the rows whose indices are in `rows`.
+    sample_sigma : array ``(d,)`` or None
+        Certified bound on the standard deviation of one row's gradient, anywhere in the box.
 
     Raises
     ------
@@ -166,6 +180,7 @@ class Objective:
     box: tuple[FloatArray, FloatArray] | None = None
     samples: int | None = None
     sample_gradient: Callable | None = None
+    sample_sigma: FloatArray | None = None
 
     def __post_init__(self) -> None:
         d = count(self.dim, "dim")
@@ -173,16 +188,19 @@ class Objective:
         module_level(self.gradient, "gradient")
         if self.sample_gradient is not None:
             module_level(self.sample_gradient, "sample_gradient")
-        general = self.generalized_smoothness
-        if general is not None:
+        smoothness, general = _optional(self.smoothness, d, "smoothness"), self.generalized_smoothness
+        if general is None and smoothness is not None:
+            general = (smoothness, np.zeros(d))
+        elif general is not None:
             general = (float_vector(general[0], d, "L0", low=0.0), float_vector(general[1], d, "L1", low=0.0))
         _set(
             self,
             dim=d,
-            smoothness=_optional(self.smoothness, d, "smoothness"),
+            smoothness=smoothness,
             generalized_smoothness=general,
             gradient_bound=_optional(self.gradient_bound, d, "gradient_bound"),
             minimizer=_optional(self.minimizer, d, "minimizer", low=-np.inf),
+            sample_sigma=_optional(self.sample_sigma, d, "sample_sigma"),
             minimum=None if self.minimum is None else float(self.minimum),
             properties=frozenset(self.properties),
             box=box_bounds(self.box, d),
@@ -329,7 +347,7 @@ class Run:
         return self.status.size
 
     def constants(self) -> dict[str, Any]:
-        """What is known of L, sigma, D, R, G, L0, L1, eps, step, T, M, Delta, mu, rho, ..., under the names bounds use."""
+        """What is known of L, sigma, D, R, G, L0, L1, eps, step, T, M, Delta, mu, rho, ..., by the names of bounds."""
         return dict(self.known)
 
     def __repr__(self) -> str:
@@ -345,7 +363,8 @@ class Run:
         path = Path(path)
         if path.suffix != ".npz":
             path = path.with_name(path.name + ".npz")
-        known_arrays = {f"known.{k}": np.asarray(v) for k, v in self.known.items()}
+        arrays: dict[str, Any] = {f"known.{k}": np.asarray(v) for k, v in self.known.items()}
+        arrays |= {f"statistics.{k}": v for k, v in self.statistics.items()}
         part = path.with_name(path.name + ".part")
         try:
             with part.open("wb") as file:
@@ -356,8 +375,7 @@ class Run:
                     status=self.status,
                     initial_gap=self.initial_gap,
                     facts=json.dumps(self.facts),
-                    **known_arrays,
-                    **{f"statistics.{k}": v for k, v in self.statistics.items()},
+                    **arrays,
                 )
             part.replace(path)
         except BaseException:

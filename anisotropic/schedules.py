@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from numpy.typing import ArrayLike
 
 from .elementary import leaf
+from .names import no_such_name
 from .records import NoParameters, Schedule, float_parameter
 
 
@@ -48,3 +49,9 @@ def inverse_sqrt(step: ArrayLike) -> Schedule:
 def inverse_time(step: ArrayLike, offset: float) -> Schedule:
     """step * offset / (offset + t - 1): constant at first, then like 1/t."""
     return Schedule("inverse_time", inverse_time_factor, Offset(float_parameter(offset, "offset")), step)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

@@ -19,8 +19,8 @@ from . import kernels
 from .random import key_words
 from .records import (
     FloatArray,
-    NoParameters,
     Noise,
+    NoParameters,
     Objective,
     Optimizer,
     Run,
@@ -68,7 +68,7 @@ def _tile(objective: Objective, noise: Noise, optimizer: Optimizer) -> int:
 
 
 def _state(optimizer: Optimizer, dim: int) -> FloatArray:
-    rows = [value(dim) if callable(value) else float_vector(value, dim, name) for name, value in optimizer.state.items()]
+    rows = [v(dim) if callable(v) else float_vector(v, dim, name) for name, v in optimizer.state.items()]
     return np.array(rows, dtype=np.float64).reshape(len(rows), dim)
 
 
@@ -161,15 +161,14 @@ def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Pr
 def _check(objective: Objective, noise: Noise, start: FloatArray, batch_size: int) -> None:
     if not isinstance(noise, Noise):
         raise TypeError(f"noise = {noise!r}; expected a Noise such as an.noises.gaussian(1.0)")
-    if not np.isfinite(start).all():
-        raise ValueError(f"start[{int(np.argmin(np.isfinite(start)))}] is not finite; expected finite numbers")
     if objective.box is not None:
         lo, hi = objective.box
         outside = (start < lo) | (start > hi)
         if outside.any():
             j = int(np.argmax(outside))
             raise ValueError(
-                f"start[{j}] = {start[j]:g} lies outside the box [{lo[j]:g}, {hi[j]:g}]; start inside it, or clip the start"
+                f"start[{j}] = {start[j]:g} lies outside the box [{lo[j]:g}, {hi[j]:g}]; "
+                "start inside it, or clip the start"
             )
     if noise.max_batch is not None and batch_size > noise.max_batch:
         raise ValueError(
@@ -178,27 +177,33 @@ def _check(objective: Objective, noise: Noise, start: FloatArray, batch_size: in
         )
     if noise.law == "rows":
         if objective.samples is None or objective.sample_gradient is None:
-            raise ValueError(f"minibatch noise needs a finite sum; {objective.name} has no rows, use e.g. an.noises.gaussian")
+            raise ValueError(
+                f"minibatch noise needs a finite sum; {objective.name} has no rows, use e.g. an.noises.gaussian"
+            )
         if not noise.replace and batch_size > objective.samples:
             raise ValueError(
-                f"batch_size = {batch_size} exceeds the {objective.samples} rows; without replacement it can be at most that"
+                f"batch_size = {batch_size} exceeds the {objective.samples} rows; "
+                "without replacement it can be at most that"
             )
 
 
-def _known(objective: Objective, optimizer: Optimizer, noise: Noise, start: FloatArray, steps: int, batch_size: int) -> dict:
+def _known(
+    objective: Objective, optimizer: Optimizer, noise: Noise, start: FloatArray, steps: int, batch_size: int
+) -> dict[str, Any]:
     """What is certified, under the names that bounds use."""
     d = objective.dim
     known: dict[str, Any] = {"T": steps, "M": batch_size, "d": d}
     if objective.smoothness is not None:
         known["L"] = objective.smoothness
-    if noise.sigma is not None:
-        known["sigma"] = float_vector(noise.sigma, d, "sigma", low=0.0)
+    sigma = objective.sample_sigma if noise.law == "rows" else noise.sigma
+    if sigma is not None:
+        known["sigma"] = float_vector(sigma, d, "sigma", low=0.0)
         known["rho"] = noise.rho
-    if objective.box is not None:
-        known["D"] = objective.box[1] - objective.box[0]
+    if objective.box is not None and np.isfinite(width := objective.box[1] - objective.box[0]).all():
+        known["D"] = width
     if objective.minimizer is not None:
         known["R"] = np.abs(start - objective.minimizer)
-    if objective.gradient_bound is not None and noise.sigma is not None and noise.rho == 0.0:
+    if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0:
         known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
     if objective.generalized_smoothness is not None:
         known["L0"], known["L1"] = objective.generalized_smoothness
@@ -270,7 +275,8 @@ def simulate(
     Noiseless SGD with step 1/2 halves the distance on x^2 / 2, so the gap falls by 4 at every step.
 
     >>> import anisotropic as an
-    >>> run = an.simulate(an.problems.quadratic(1.0), an.optimizers.sgd(0.5), noise=an.noises.none(), start=1.0, steps=3)
+    >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.5)
+    >>> run = an.simulate(f, method, noise=an.noises.none(), start=1.0, steps=3)
     >>> run.gap[0].tolist()
     [0.125, 0.03125, 0.0078125]
     """
@@ -280,7 +286,8 @@ def simulate(
     w1 = float_vector(start, objective.dim, "start")
     _check(objective, noise, w1, batch_size)
     measures = dict(measures or {})
-    clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & {*kernels.COLUMNS, "gap", "mean_gap", "average_gap"})
+    reserved = {*kernels.COLUMNS, "gap", "mean_gap", "average_gap"}
+    clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
     if clash:
         raise ValueError(f"measure {clash[0]!r} is a statistic that every run records; choose another name")
     record = record_steps(steps, records)
@@ -387,7 +394,7 @@ def tune(
         error = 1.96 * last.std(ddof=1) / np.sqrt(replicas) if replicas > 1 and np.isfinite(values[i]) else np.inf
         intervals[i] = values[i] - error, values[i] + error
     if not np.isfinite(values).any():
-        raise ValueError(f"every step of the grid diverged or has no {measure}; pass smaller steps than {steps_grid[0]:g}")
+        raise ValueError(f"every step of the grid diverged or has no {measure}; pass steps below {steps_grid[0]:g}")
     best = int(np.argmin(values))
     return Tuning(float(steps_grid[best]), values, intervals, steps_grid, best in (0, steps_grid.size - 1))
 

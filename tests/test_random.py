@@ -16,7 +16,11 @@ KEY = random.key_words(12345678901234567890)
     [  # Random123 known-answer vectors for philox4x32-10
         ((0, 0, 0, 0), (0, 0), "6627e8d5e169c58dbc57ac4c9b00dbd8"),
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, "408f276d41c83b0ea20bc7c66d5451fd"),
-        ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), "d16cfe0994fdcceb5001e42024126ea1"),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            "d16cfe0994fdcceb5001e42024126ea1",
+        ),
     ],
 )
 def test_philox_reproduces_the_published_answers(counter, key, answer):

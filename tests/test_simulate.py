@@ -50,10 +50,10 @@ def test_every_statistic_equals_the_twin(optimizer, update, dim):
 
 
 def test_same_bits_for_threads_chunks_and_a_prefix_of_replicas():
-    f = an.problems.quadratic(H, minimizer=0.9, box=(-1, 1))
+    f, noise = an.problems.quadratic(H, minimizer=0.9, box=(-1, 1)), an.noises.gaussian(1.0)
     for optimizer in (an.optimizers.adagrad(1.0), an.optimizers.adagrad_norm(1.0)):
         runs = [
-            an.simulate(f, optimizer, noise=an.noises.gaussian(1.0), start=0.0, steps=50, replicas=r, threads=t, progress=p)
+            an.simulate(f, optimizer, noise=noise, start=0.0, steps=50, replicas=r, threads=t, progress=p)
             for r, t, p in ((100, 1, None), (100, 2, None), (100, 2, lambda done, total: None), (37, 2, None))
         ]
         for other in runs[1:]:
@@ -68,8 +68,9 @@ def test_a_seed_gives_every_optimizer_the_same_noise_and_other_seeds_others():
         run = an.simulate(f, optimizer, noise=an.noises.gaussian(1.0), start=0.0, steps=1, replicas=8, seed=seed)
         return np.sqrt(2 * run.gap[:, 0])
 
-    np.testing.assert_allclose(first(3, an.optimizers.sgd(1.0)), first(3, an.optimizers.heavy_ball(1.0, 0.9)), rtol=1e-12)
-    assert not np.allclose(first(3, an.optimizers.sgd(1.0)), first(4, an.optimizers.sgd(1.0)))
+    sgd, heavy_ball = an.optimizers.sgd(1.0), an.optimizers.heavy_ball(1.0, 0.9)
+    np.testing.assert_allclose(first(3, sgd), first(3, heavy_ball), rtol=1e-12)
+    assert not np.allclose(first(3, sgd), first(4, sgd))
 
 
 def test_record_steps_are_increasing_from_one_to_the_last():
@@ -106,8 +107,8 @@ def steepest(w, gradient, params):
 def test_own_measures_at_the_iterate_and_as_running_means():
     """Noiseless SGD with step 1/2 on x^2/2 from 1: after t steps x = 2^-t; mean over w_1..w_t = (2 - 2^(1-t)) / t."""
     run = an.simulate(
-        an.problems.quadratic([1.0, 1.0]), an.optimizers.sgd(0.5), noise=an.noises.none(), start=1.0, steps=8, replicas=2,
-        measures={"furthest": furthest, "steepest": steepest},
+        an.problems.quadratic([1.0, 1.0]), an.optimizers.sgd(0.5), noise=an.noises.none(), start=1.0, steps=8,
+        replicas=2, measures={"furthest": furthest, "steepest": steepest},
     )  # fmt: skip
     t = run.steps
     for name in ("furthest", "steepest"):
@@ -188,7 +189,9 @@ def test_monte_carlo_equals_the_exact_moments_of_sgd():
             f, an.optimizers.sgd(step), noise=getattr(an.noises, noise)(sigma), start=-0.5, steps=steps,
             batch_size=batch_size, replicas=4000, seed=1000 + i, records=1,
         )  # fmt: skip
-        exact = an.exact.sgd_quadratic(h, sigma, step=step, start=-0.5, minimizer=0.3, steps=steps, batch_size=batch_size)
+        exact = an.exact.sgd_quadratic(
+            h, sigma, step=step, start=-0.5, minimizer=0.3, steps=steps, batch_size=batch_size
+        )
         for name, value in (("gap", exact.last), ("mean_gap", exact.mean), ("average_gap", exact.average)):
             x = run[name][:, -1]
             seen.append((x.mean() - float(value)) / (x.std(ddof=1) / np.sqrt(x.size)))
@@ -204,7 +207,8 @@ def test_monte_carlo_equals_the_exact_moments_of_sgd():
         ({"batch_size": 0}, "batch_size = 0; expected"),
         ({"replicas": -1}, "replicas = -1; expected"),
         ({"start": 2.0}, r"start\[0\] = 2 lies outside the box \[-1, 1\]"),
-        ({"start": [0.0, np.nan, 0.0]}, r"start\[1\] = nan; expected no NaN"),
+        ({"start": [0.0, np.nan, 0.0]}, r"start\[1\] = nan; expected finite numbers"),
+        ({"start": [0.0, np.inf, 0.0]}, r"start\[1\] = inf; expected finite numbers"),
         ({"start": [0.0, 1.0]}, r"start has shape \(2,\); expected a number or shape \(3,\)"),
         ({"noise": an.noises.student_t(1.0, 3.0), "batch_size": 20_000}, "batch_size = 20000 is above 10000"),
         ({"noise": an.noises.minibatch()}, "minibatch noise needs a finite sum"),
@@ -238,7 +242,8 @@ def test_a_second_use_compiles_nothing():
     f, noise = an.problems.quadratic(H), an.noises.gaussian(1.0)
     an.simulate(f, an.optimizers.adagrad(0.5), noise=noise, start=1.0, steps=5)
     before = len(kernels.trajectories.signatures)
-    an.simulate(an.problems.quadratic(2 * H), an.optimizers.adagrad(0.7, eps=0.1), noise=an.noises.gaussian(3.0), start=0, steps=9)
+    g, method = an.problems.quadratic(2 * H), an.optimizers.adagrad(0.7, eps=0.1)
+    an.simulate(g, method, noise=an.noises.gaussian(3.0), start=0, steps=9)
     assert len(kernels.trajectories.signatures) == before
 
 
@@ -247,7 +252,8 @@ def test_without_a_compiler_the_numbers_are_the_same():
     code = (
         "import numpy as np, anisotropic as an\n"
         "f = an.problems.quadratic([1.0, 0.3], minimizer=0.5, box=(-1, 1))\n"
-        "r = an.simulate(f, an.optimizers.adagrad(0.5), noise=an.noises.gaussian(0.7), start=0.0, steps=8, replicas=2)\n"
+        "noise = an.noises.gaussian(0.7)\n"
+        "r = an.simulate(f, an.optimizers.adagrad(0.5), noise=noise, start=0.0, steps=8, replicas=2)\n"
         "print(repr(r.gap.tolist()))\n"
     )
     results = []
@@ -261,7 +267,8 @@ def test_without_a_compiler_the_numbers_are_the_same():
 
 def test_save_and_load_give_the_run_back(tmp_path):
     f = an.problems.quadratic(H, minimizer=0.9, box=(-1, 1))
-    run = an.simulate(f, an.optimizers.adagrad(0.5, eps=[0.1] * 5), noise=an.noises.gaussian(1.0), start=0.0, steps=20, replicas=3)
+    method = an.optimizers.adagrad(0.5, eps=[0.1] * 5)
+    run = an.simulate(f, method, noise=an.noises.gaussian(1.0), start=0.0, steps=20, replicas=3)
     back = an.load(run.save(tmp_path / "run"))
     for name, column in run.statistics.items():
         np.testing.assert_array_equal(back[name], column)

@@ -63,7 +63,7 @@ class AdaGrad:
 
 
 def simulate(value, gradient, update, *, sigma, start, steps, batch_size, replicas, seed, box=None, minimum=0.0):
-    """Every statistic after every step as a dict of arrays (replicas, steps); value and gradient act on (replicas, d)."""
+    """Every statistic after every step, arrays (replicas, steps); value and gradient act on (replicas, d)."""
     start = np.atleast_1d(np.asarray(start, float))
     w = np.tile(start, (replicas, 1))
     points, values, gradients, out = [], [], [], {}

@@ -1,11 +1,17 @@
 """Which objectives are there? Each with its smoothness per coordinate certified, by a formula that stands beside it."""
 
-from .absolute import absolute
-from .coupled import coupled
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from ..names import no_such_name
 from .generalized import cosh, double_well, exponential, power
-from .huber import huber, log_cosh, pseudo_huber, softplus
+from .linear_tails import huber, log_cosh, pseudo_huber, softplus
+from .logistic import logistic_regression, noise_level
 from .nonconvex import cosine, geman_mcclure, quadratic_cosine, welsch
-from .quadratic import quadratic
+from .nonsmooth import absolute
+from .quadratics import quadratic
+from .ridges import coupled
 
 __all__ = [
     "absolute",
@@ -17,6 +23,8 @@ __all__ = [
     "geman_mcclure",
     "huber",
     "log_cosh",
+    "logistic_regression",
+    "noise_level",
     "power",
     "pseudo_huber",
     "quadratic",
@@ -24,3 +32,8 @@ __all__ = [
     "softplus",
     "welsch",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

@@ -118,11 +118,9 @@ def exponential(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: 
     """sum_j c_j e^(a_j x_j): convex, (L0, L1) = (0, a); without a box the infimum 0 is not attained."""
     at = shape(minimizer, box, c, a)
     params = Growth(at.positive(c, "c"), at.positive(a, "a"), at.centre)
-    gradient_bound = None
-    lowest = None if at.box is None else at.box[0]
-    if at.box is not None:
-        gradient_bound = np.empty(at.dim)
-        interpreted(exponential_gradient)(at.box[1], params, gradient_bound)
+    lowest, steepest = at.box or (np.full(at.dim, -np.inf), np.full(at.dim, np.inf))
+    slope = np.empty(at.dim)
+    interpreted(exponential_gradient)(steepest, params, slope)
     return Objective(
         "exponential",
         at.dim,
@@ -130,15 +128,17 @@ def exponential(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: 
         exponential_gradient,
         params,
         generalized_smoothness=(np.zeros(at.dim), params.rate),
-        gradient_bound=gradient_bound,
-        minimizer=lowest,
-        minimum=0.0 if lowest is None else float(interpreted(exponential_value)(lowest, params)),
+        gradient_bound=slope if np.isfinite(slope).all() else None,
+        minimizer=lowest if np.isfinite(lowest).all() else None,
+        minimum=float(interpreted(exponential_value)(lowest, params)),
         properties=frozenset({"separable", "convex"}),
         box=at.box,
     )
 
 
-def power(c: ArrayLike, p: ArrayLike, *, L1: ArrayLike = 1.0, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def power(
+    c: ArrayLike, p: ArrayLike, *, L1: ArrayLike = 1.0, minimizer: ArrayLike = 0.0, box: Box | None = None
+) -> Objective:
     """sum_j c_j abs(x_j)^p_j / p_j, p_j > 2: convex, (L0, L1) with L0 = c ((p - 2) / L1)^(p - 2) for any L1 > 0.
 
     The largest of c x^(p-2) (p - 1 - L1 x) over x > 0 is c ((p-2)/L1)^(p-2), attained at x = (p - 2) / L1.

@@ -86,7 +86,9 @@ def geman_mcclure_gradient(w, params, out):
 
 
 def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
-    """sum_j c_j (1 - cos(omega_j x_j)): L_j = c_j omega_j^2, gradient at most c_j omega_j; accurate for abs(omega x) < 1e5.
+    """sum_j c_j (1 - cos(omega_j x_j)): L_j = c_j omega_j^2, gradient at most c_j omega_j.
+
+    Accurate while abs(omega x) < 1e5.
 
     Examples
     --------
@@ -106,7 +108,7 @@ def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, minimizer: ArrayLike = 0.0, 
 def quadratic_cosine(
     h: ArrayLike, c: ArrayLike, omega: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None
 ) -> Objective:
-    """sum_j h_j x_j^2 / 2 + c_j (1 - cos(omega_j x_j)): L_j = h_j + c_j omega_j^2; convex where c_j omega_j^2 <= h_j."""
+    """sum_j h_j x_j^2 / 2 + c_j (1 - cos(omega_j x_j)): L_j = h_j + c_j omega_j^2; convex if c_j omega_j^2 <= h_j."""
     at = shape(minimizer, box, h, c, omega)
     params = Ripples(
         float_vector(h, at.dim, "h", low=0.0), at.positive(c, "c"), at.positive(omega, "omega"), at.centre

@@ -27,8 +27,7 @@ class Shape(NamedTuple):
 
 def shape(minimizer: ArrayLike, box: Box | None, *constants: ArrayLike) -> Shape:
     """The common length of everything given; numbers and arrays of length 1 broadcast."""
-    sizes = [np.size(v) for v in (*constants, minimizer, *(box or ()))]
-    dim = max(sizes)
+    dim = max(np.size(v) for v in (*constants, minimizer, *(box if np.iterable(box) else ())))
     return Shape(dim, float_vector(minimizer, dim, "minimizer"), box_bounds(box, dim))
 
 
@@ -45,9 +44,9 @@ def separable(
     params: Any,
     *,
     convex: bool,
-    lowest: ArrayLike = 0.0,
+    lowest: float = 0.0,
     smoothness: FloatArray | None = None,
-    generalized: tuple[ArrayLike, ArrayLike] | None = None,
+    generalized: tuple[FloatArray, FloatArray] | None = None,
     gradient_bound: FloatArray | None = None,
     pl_constant: float | None = None,
 ) -> Objective:
@@ -58,6 +57,7 @@ def separable(
     """
     point = at.centre + lowest
     inside = at.box is None or bool(np.all((at.box[0] <= point) & (point <= at.box[1])))
+    properties = {"separable"} | ({"convex"} if convex else set()) | ({"interior minimizer"} if inside else set())
     minimizer: FloatArray | None = point
     if not inside:
         minimizer = np.clip(point, *at.box) if convex and at.box is not None else None
@@ -68,6 +68,7 @@ def separable(
             interpreted(gradient)(w, params, end)
         largest = np.abs(ends).max(axis=0)
         bound = largest if bound is None else np.minimum(bound, largest)
+        bound = bound if np.isfinite(bound).all() else None
     return Objective(
         name,
         at.dim,
@@ -80,6 +81,6 @@ def separable(
         gradient_bound=bound,
         minimizer=minimizer,
         minimum=None if minimizer is None else float(interpreted(value)(minimizer, params)),
-        properties=frozenset({"separable"} | ({"convex"} if convex else set()) | ({"interior minimizer"} if inside else set())),
+        properties=frozenset(properties),
         box=at.box,
     )

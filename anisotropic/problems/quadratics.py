@@ -93,7 +93,8 @@ def quadratic(
     >>> f.value(np.zeros(2), f.params), f.smoothness.tolist()
     (1.5, [2.0, 1.0])
     """
-    at = shape(minimizer, box, curvature, np.empty(0 if rotation is None else len(np.asarray(rotation))))
+    q = np.array(np.empty((0, 0)) if rotation is None else rotation, dtype=np.float64)
+    at = shape(minimizer, box, curvature, np.empty(len(q) if q.ndim else 0))
     h = float_vector(curvature, at.dim, "curvature", low=0.0)
     mu = float(h.min()) or None
     if rotation is None:
@@ -101,12 +102,11 @@ def quadratic(
         return separable(
             "quadratic", at, quadratic_value, quadratic_gradient, params, convex=True, smoothness=h, pl_constant=mu
         )
-    q = np.array(rotation, dtype=np.float64)
     if q.shape != (at.dim, at.dim):
         raise ValueError(f"rotation has shape {q.shape}; expected ({at.dim}, {at.dim})")
     error = float(np.abs(q.T @ q - np.eye(at.dim)).max())
     if not error < 1e-10:
-        raise ValueError(f"rotation is not orthogonal: Q'Q differs from the identity by {error:.2g}; pass e.g. the Q of a QR")
+        raise ValueError(f"rotation is not orthogonal: Q'Q - I has an entry {error:.2g}; pass e.g. Q of np.linalg.qr")
     matrix = np.ascontiguousarray(q.T @ (h[:, None] * q))
     matrix = 0.5 * (matrix + matrix.T)
     inside = at.box is None or bool(np.all((at.box[0] <= at.centre) & (at.centre <= at.box[1])))

@@ -69,7 +69,7 @@ def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = list(dict.fromkeys(k for row in rows for k in row))
     widest = max(len(number(row.get(columns[0], ""))) for row in rows)
     for k, column in enumerate(columns):
@@ -78,4 +78,7 @@ def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(number(row.get(c, ""))) for c in columns))
-    console().print(table)
+    printer = console()
+    if title:
+        printer.print(Text(title, style="bold"))
+    printer.print(table)

@@ -23,7 +23,7 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top
 table { border-collapse: collapse; font-size: .875rem; display: block; overflow-x: auto; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--edge); vertical-align: top; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figure img { max-width: 100%; background: white; }
+figure { margin: 1rem 0; } figure img { max-width: min(100%, 44rem); background: white; }
 .warn { border-left: 4px solid #d55e00; padding: .3rem .8rem; } .violated { color: #d55e00; font-weight: 600; }
 details { margin: .5rem 0; } code { font-size: .85em; overflow-wrap: anywhere; }
 """
@@ -87,7 +87,8 @@ def _text(value: Any) -> str:
 def _state(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     """One line on completeness; an incomplete sweep must not pass for a complete one."""
     done = f"{summary['finished']} of {summary['cells']} cells finished, {summary['diverged']} of them diverged"
-    told = f"{done}, {summary['failed']} failed. Started {manifest['start']}, {manifest['versions']['anisotropic']}."
+    version = manifest["versions"]["anisotropic"]
+    told = f"{done}, {summary['failed']} failed. anisotropic {version}, started {manifest['start']}."
     return f'<p class="{"" if summary["complete"] else "warn"}">{_text(told)}</p>'
 
 

@@ -176,6 +176,13 @@ class TestMethods:
         assert plain.get_legend().get_title().get_text() == "mean of 10 runs, 95% interval"
         assert (plain.get_xscale(), plain.get_yscale()) == ("log", "linear")
 
+    def test_short_axes_have_plain_numbers(self):
+        ax = plotting.curves([1, 2, 30], {"sgd": [1.0, 50.0, 2000.0]})
+        ax.figure.draw_without_rendering()
+        shown = [t.get_text() for t in ax.get_xticklabels()]
+        assert {"1", "2", "5", "10", "20"} <= set(shown)
+        assert any("10^" in t.get_text() for t in ax.get_yticklabels())
+
     def test_phase_diagram_marks_losses_and_ties(self):
         ratio = np.array([[0.5, 2.0, 1.02], [4.0, 0.98, np.nan]])
         undecided = np.array([[False, False, True], [False, True, False]])

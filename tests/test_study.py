@@ -486,6 +486,12 @@ class TestCommand:
         digests = [json.loads((fake.parent / f / "manifest.json").read_text())["digests"] for f in ("whole", "cut")]
         assert digests[0] == digests[1] and len(digests[0]) == 12
 
+    def test_a_reader_that_leaves_early(self, fake, script):
+        process = script("--quick", "--json")
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+
     def test_two_drivers_on_one_folder(self, fake, script):
         first = script("run", "--results", "r", FAKE_WAIT="0.5")
         wait_for(lambda: stored(fake.parent / "r") >= 1)

@@ -50,9 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..study.store import StudyError
 
     try:
-        code = cli.main(argv if argv is None else list(argv), prog_name="anisotropic", standalone_mode=False)
+        if "_ANISOTROPIC_COMPLETE" in os.environ:
+            cli.main(prog_name="anisotropic")
+        with cli.make_context("anisotropic", list(sys.argv[1:] if argv is None else argv)) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
         return code or DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

@@ -81,8 +81,8 @@ def simulate_and_verify(
 
 def report_verdicts(verdicts: dict[str, Verdict], seconds: dict[str, float], as_json: bool, quiet: bool) -> None:
     """Verdicts as JSON, as one line each, as a report (one) or as a table (several)."""
-    from ..output import show
-    from ..study.results import verdict_row
+    from ..output import say, show
+    from ..study.results import SEES, verdict_row
 
     if as_json:
         emit(verdicts=[v.to_dict() | {"bound_id": k, "seconds": seconds[k]} for k, v in verdicts.items()])
@@ -93,4 +93,4 @@ def report_verdicts(verdicts: dict[str, Verdict], seconds: dict[str, float], as_
     else:
         rows = [verdict_row(k, v) for k, v in verdicts.items()]
         show([{k: v for k, v in row.items() if k != "case"} for row in rows], "Verdicts")
-        print('"sees": an error in the constant by more than this factor would have been seen')
+        say(SEES)

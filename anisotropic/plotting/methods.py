@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..intervals import Limits, t_limits
-from .style import drawn_in_style, inches, legend_above, method_styles, title
+from .style import drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,6 +79,8 @@ def curves(
         if np.isfinite(found.low).any():
             ax.fill_between(points, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
     _axes(ax, log, xlabel, ylabel)
+    plain_ticks(ax.xaxis)
+    plain_ticks(ax.yaxis)
     runs = f" of {max(counts)} runs" if len(counts) == 1 else ""
     note = f"mean{runs}, {1 - level:.0%} interval" if max(counts, default=0) else None
     legend_above(ax, 2, title=note, alignment="left", title_fontsize="small")
@@ -154,6 +156,8 @@ def speed_up(
         ax.plot([], [], color="0.3", marker="|", markersize=7, linestyle="none", label="critical batch size")
     if drawn:
         ax.set_ylim(min(drawn) / 2, max(drawn) * 1.6)
+    plain_ticks(ax.xaxis)
+    plain_ticks(ax.yaxis)
     legend_above(ax, 2)
     return ax
 

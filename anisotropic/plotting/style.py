@@ -209,6 +209,17 @@ def inches(ax: Axes) -> float:
     return ax.figure.bbox.width / ax.figure.dpi / (cell.get_gridspec().ncols if cell else 1)
 
 
+def plain_ticks(axis: Any) -> None:
+    """Numbers instead of powers of ten on a logarithmic axis that spans less than two decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() == "log" and low > 0 and high / low < 100:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 4 else tuple(range(1, 10))))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(NullLocator())
+
+
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:
     """A legend above the data, where it cannot cover any of it; long labels are wrapped to the width of the figure."""
     handles, labels = ax.get_legend_handles_labels()

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..intervals import Limits, t_limits
 from ..records import Run, Verdict
-from .style import DASHES, drawn_in_style, inches, legend_above, method_styles, title
+from .style import DASHES, drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,6 +174,8 @@ def _finish(ax: Axes, heights: list[float], measures: list[str], x: str, notes: 
     ax.set_yscale("log", nonpositive="clip")
     if positive.size:
         ax.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
+    plain_ticks(ax.xaxis)
+    plain_ticks(ax.yaxis)
     ax.set_xlabel("steps T" if x == "steps" else "samples M T")
     ax.set_ylabel(NAMES.get(measures[0], measures[0]) if len(measures) == 1 else "measures, see the legend")
     if notes:

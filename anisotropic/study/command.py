@@ -44,8 +44,16 @@ def main(
     try:
         if not isinstance(study, Study):
             study = Study.load(sys.modules["__main__"] if study is None else study)
-        code = _command(study, f"{prog} {shlex.join(argv)}".strip()).main(argv, prog_name=prog, standalone_mode=False)
+        command = _command(study, f"{prog} {shlex.join(argv)}".strip())
+        with command.make_context(prog, list(argv)) as context:
+            code = command.invoke(context)
+        sys.stdout.flush()
         return code or COMPLETE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COMPLETE
     except click.ClickException as error:
         error.show(sys.stderr)
         return USAGE

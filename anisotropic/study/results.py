@@ -19,6 +19,7 @@ from .definition import Axes, Study
 from .store import Cell, Store, StudyError, canonical, writable, write_text
 
 SUMMARY = "summary.json"
+SEES = '"sees": an error in the constant by more than this factor would have been seen'
 
 
 class Results:
@@ -152,6 +153,7 @@ class Results:
         self.summary["verdicts"].append({"title": title, "planted": planted, "verdicts": listed})
         if not self.quiet and pairs:
             show([verdict_row(label, verdict) for label, verdict in pairs], title)
+            say(SEES)
 
     @property
     def violated(self) -> bool:

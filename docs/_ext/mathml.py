@@ -20,6 +20,7 @@ def mathml(latex: str, display: str) -> str:
     """MathML of a formula; ``display`` is "inline" or "block"."""
     for old, new in MACROS.items():
         latex = re.sub(re.escape(old) + r"(?![a-zA-Z])", lambda _, new=new: new, latex)
+    latex = latex.replace(r"\|", r"\Vert ")
     if display == "block" and (r"\\" in latex or "&" in latex) and r"\begin" not in latex:
         latex = rf"\begin{{aligned}}{latex}\end{{aligned}}"
     return convert(latex, display=display)

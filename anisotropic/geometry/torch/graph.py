@@ -24,10 +24,14 @@ Loss = Callable[[Any, Any], torch.Tensor]
 
 
 class Captured:
-    """Input, output and additive perturbation `shift` (zero) of a linear module in the forward pass."""
+    """A linear module in the forward pass: its input, its output, and an additive `shift` (zero) of that output.
+
+    `curvature` keeps what `shortcuts.linear_diagonal` has found, once `examined`.
+    """
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls, self.examined = 0, False
+        self.curvature: tuple[torch.Tensor, str] | None = None
         self.x: torch.Tensor
         self.output: torch.Tensor
         self.shift: torch.Tensor
@@ -122,7 +126,7 @@ class LossGraph:
         except RuntimeError as error:
             if "not implemented" not in str(error):
                 raise
-            raise ValueError(f"an operation of the model or loss has no second derivative in PyTorch ({error})") from error
+            raise ValueError(f"an operation of model or loss has no second derivative in PyTorch ({error})") from error
         largest = max((float(p.abs().max()) for p in products if p is not None), default=0.0)
         return 4 * torch.finfo(self.dtype).eps * largest
 

@@ -20,15 +20,20 @@ def linear_diagonal(graph: LossGraph, name: str, bias: bool) -> tuple[torch.Tens
     seen = graph.captured.get(name)
     if seen is None or seen.calls != 1:
         return None
-    curvature = softmax_curvature(graph, seen)
-    method = "output layer"
-    if curvature is None:
-        if not rows_are_separate(seen):
-            return None
-        curvature, method = unit_curvature(seen), "units"
-    if bias:
-        return curvature.sum(dim=0), method
-    return curvature.T @ _rows(seen.x) ** 2, method
+    if not seen.examined:
+        seen.curvature, seen.examined = _row_curvature(graph, seen), True
+    if seen.curvature is None:
+        return None
+    per_row, method = seen.curvature
+    return (per_row.sum(dim=0) if bias else per_row.T @ _rows(seen.x) ** 2), method
+
+
+def _row_curvature(graph: LossGraph, seen: Captured) -> tuple[torch.Tensor, str] | None:
+    """K^i_nn as a (rows, units) matrix and the method, or None where rows interact."""
+    found = softmax_curvature(graph, seen)
+    if found is not None:
+        return found, "output layer"
+    return (unit_curvature(seen), "units") if rows_are_separate(seen) else None
 
 
 def softmax_curvature(graph: LossGraph, seen: Captured) -> torch.Tensor | None:

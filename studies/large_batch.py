@@ -74,13 +74,17 @@ def plot(results):
     rows, profiles, batches = [], results.axes["profile"], np.array(results.axes["batch"], dtype=float)
     for name, draw in (("steps_to_target", draw_target), ("equal_samples", draw_budget)):
         with an.plotting.style("page"):
-            figure, axes = an.plotting.subplots("page", 2, len(profiles), height=4.6, sharex=True, sharey="col", squeeze=False)
+            figure, axes = an.plotting.subplots("page", 2, len(profiles), height=4.6, sharex=True, squeeze=False)
             for i, step in enumerate(("theorem", "tuned")):
                 for j, profile in enumerate(profiles):
                     draw(axes[i, j], results, profile, step, batches, rows)
                     axes[i, j].set_title(profile.replace("-", " L, ") + " noise" if i == 0 else "")
             for i, step in enumerate(("theorem steps", "tuned steps")):
                 axes[i, 0].set_ylabel(f"{axes[i, 0].get_ylabel()}\n({step})")
+            for column in axes.T:
+                limits = [ax.get_ylim() for ax in column]
+                for ax in column:
+                    ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
             share_legend(figure, axes)
         results.save_figure(figure, name)
     results.save_csv("curves", rows)
@@ -94,7 +98,10 @@ def share_legend(figure, axes):
         named.update(dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)))
         if ax.get_legend():
             ax.get_legend().remove()
-        ax.label_outer()
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
     figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=4)
 
 
@@ -119,14 +126,15 @@ def draw_budget(ax, results, profile, step, batches, rows):
     for method in (*METHODS, "diagonal_sgd") if step == "theorem" else METHODS:
         chosen = dict(part="budget", profile=profile, step=step, optimizer=method)
         limits = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
-        series[method] = limits
+        label = "sgd, diagonal steps" if method == "diagonal_sgd" else method
+        series[label] = limits
         for k, M in enumerate(batches):
             rows.append({"part": "budget", "profile": profile, "step": step, "method": method, "batch": int(M),
                          "estimate": limits.estimate[k], "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
         if step == "theorem":
-            look = an.plotting.method_styles([method])[method] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
+            look = an.plotting.method_styles([label])[label] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
             bound = results.array(f"bound {BOUNDS[method][0]}", **chosen)
-            ax.plot(batches, bound, **look, label=f"bound, {an.plotting.title(method)}")
+            ax.plot(batches, bound, **look, label=f"bound, {an.plotting.title(label)}")
     an.plotting.curves(batches, series, xlabel="batch size M", ylabel=f"mean gap, {BUDGET:,} samples", ax=ax)
 
 

@@ -252,6 +252,7 @@ def logistic_regression(X: Any, y: ArrayLike, *, l2: float = 0.0, box: Box | Non
         box=bounds,
         samples=n,
         sample_gradient=functions[2],
+        sample_sigma=np.sqrt(np.asarray(abs(signed).power(2).mean(axis=0) if sparse.issparse(signed) else (signed**2).mean(axis=0)).ravel()),
     )
 
 

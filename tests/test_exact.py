@@ -226,8 +226,8 @@ def test_simulation_agrees():
     [
         ({"curvature": -1.0}, r"curvature\[0\] = -1; expected .*numbers of at least 0"),
         ({"sigma": [0.1, np.nan]}, r"sigma\[1\] = nan; expected"),
-        ({"step": 0.0}, r"step\[0\] = 0; expected finite numbers above 0"),
-        ({"start": np.inf}, r"start\[0\] = inf; expected finite numbers"),
+        ({"step": 0.0}, r"step\[0\] = 0; expected .*numbers above 0"),
+        ({"start": np.inf}, r"start\[0\] = inf; expected .*numbers"),
         ({"curvature": [1.0, 2.0, 3.0], "sigma": [1.0, 2.0]}, r"sigma has shape \(2,\); expected a number or"),
         ({"steps": 0}, "steps = 0; expected a whole number of at least 1"),
         ({"steps": 2.5}, "steps = 2.5; expected a whole number"),

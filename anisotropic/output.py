@@ -64,21 +64,42 @@ def say(text: str) -> None:
 
 
 def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
-    """Print dicts with the same keys as a table on stdout, at most 80 columns wide."""
+    """Print dicts with the same keys as a table on stdout, at most 80 columns wide; words are broken only in need."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = list(dict.fromkeys(k for row in rows for k in row))
-    widest = max(len(number(row.get(columns[0], ""))) for row in rows)
-    for k, column in enumerate(columns):
-        numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
-        whole = k == 0 and widest <= 25
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
-    for row in rows:
-        table.add_row(*(Text(number(row.get(c, ""))) for c in columns))
     printer = console()
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    cells = [[number(row.get(c, "")) for c in columns] for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    widths = widths_for([columns, *cells], printer.width - 2 * len(columns) + 1)
+    for column, width in zip(columns, widths, strict=True):
+        numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", width=width)
+    for texts in cells:
+        table.add_row(*map(Text, texts))
     if title:
         printer.print(Text(title, style="bold"))
     printer.print(table)
+    printer.print()
+
+
+def widths_for(lines: Sequence[Sequence[str]], budget: int) -> list[int]:
+    """Widths of the columns of a table: first no word is broken, then no text is wrapped, as far as `budget` goes.
+
+    >>> widths_for([["a", "long words here"], ["b", "x"]], 16), widths_for([["a", "long words here"]], 11)
+    ([1, 15], [1, 10])
+    >>> widths_for([["a" * 9, "b" * 12]], 16)
+    [9, 7]
+    """
+    columns = list(zip(*lines, strict=True))
+    words = [max((len(word) for text in column for word in text.split()), default=1) for column in columns]
+    whole = [max(map(len, column)) for column in columns]
+    widths = [min(width, 6) for width in words]
+    for wanted in (words, whole):
+        for k in sorted(range(len(columns)), key=lambda k: wanted[k] - widths[k]):
+            spare = budget - sum(widths)
+            if wanted is whole or wanted[k] - widths[k] <= spare:
+                widths[k] += min(max(0, wanted[k] - widths[k]), max(0, spare))
+    return widths

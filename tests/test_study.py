@@ -347,6 +347,16 @@ class TestResults:
         assert max(map(len, out.splitlines())) <= 80
         assert "noise" in out and "x1.5" in out and "12,346" in out and "unknown" in out
 
+    @pytest.mark.parametrize("columns", ["60", "80", "200"])
+    def test_a_verdict_table_fits_and_breaks_no_word(self, tmp_path, capsys, monkeypatch, columns):
+        monkeypatch.setenv("COLUMNS", columns)
+        results = squares().run(tmp_path)
+        results.verdicts([(f"rounded, M={4**k}", verdict()) for k in range(6)] + [("x", verdict("violated"))])
+        table = capsys.readouterr().out.partition('"sees"')[0]
+        assert max(map(len, table.splitlines())) <= min(80, int(columns))
+        for word in ("rounded,", "M=1024", "contradicted", "violated", "convex_sgd", "slack", "x1.5", "noise"):
+            assert word in table
+
     def test_violations_count_unless_planted(self, tmp_path, capsys):
         results = squares().run(tmp_path)
         results.verdicts([("half", verdict("violated"))], planted=True)

@@ -15,7 +15,7 @@ _NAMES = {
     "predictions": ("equal_growth", "frozen_start", "predict_r_med_adam", "predict_r_med_sgd"),
     "training": ("LinearRun", "initial_weights", "linear_target", "train_linear_network"),
     "estimators": ("DiagonalEstimate", "exact_entries", "hutchinson_diagonal", "xdiag"),
-    "order_statistics": ("median_interval", "quantile_interval", "quantile_ratio_interval"),
+    "order_statistics": ("median_interval", "quantile_ratio_interval"),
     "estimate": ("estimate_r_med",),
     "matching": ("Match", "Trajectory", "match_by_loss"),
 }
@@ -31,11 +31,9 @@ def __getattr__(name: str) -> Any:
         return value
     if name == "torch":
         return import_module(f"{__name__}.torch")
-    from difflib import get_close_matches
+    from ..names import no_such_name
 
-    near = get_close_matches(name, __all__, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise AttributeError(f"module 'anisotropic.geometry' has no name {name!r}{hint}")
+    raise no_such_name(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from anisotropic.geometry import estimate_r_med, median_interval, quantile_interval, quantile_ratio_interval
+from anisotropic.geometry import estimate_r_med, median_interval, quantile_ratio_interval
+from anisotropic.geometry.order_statistics import quantile_interval
 
 
 def matrix(kind, n, rng):

@@ -68,3 +68,10 @@ def test_noise_is_called_noise():
 def test_quantile_ratio_does_not_see_one_outlier():
     h = np.append(np.ones(999), 1e6)
     assert quantile_ratio(h, 0.99) == 1.0 and r_med(h).value == 1e6
+
+
+def test_unknown_names_suggest_the_nearest():
+    import anisotropic.geometry
+
+    with pytest.raises(AttributeError, match="has no name 'rmed'; did you mean 'r_med'"):
+        _ = anisotropic.geometry.rmed

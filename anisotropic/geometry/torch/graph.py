@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ...names import nearest
 
 FloatArray = NDArray[np.float64]
 Loss = Callable[[Any, Any], torch.Tensor]
@@ -192,8 +193,7 @@ def layer_names(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
         elif inside:
             chosen.extend(inside)
         else:
-            near = get_close_matches(str(name), list(trained), n=1, cutoff=0.3)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = nearest(name, trained, cutoff=0.3)
             raise ValueError(f"the model has no parameter or module {name!r} with a matrix{hint}")
     return list(dict.fromkeys(chosen))
 

@@ -7,7 +7,6 @@ that the theorem is about, a start, and how long and how often to run. ``setups.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import bounds, noises, optimizers, problems
+from .names import nearest
 from .records import FloatArray, Noise, Objective, Optimizer, Run, Verdict
 from .simulate import simulate
 from .verify import verify
@@ -221,8 +221,7 @@ def for_bound(name: str) -> Setup:
     ('quadratic', 100, 1000, 1)
     """
     if name not in _SETUPS:
-        near = difflib.get_close_matches(str(name), _SETUPS, n=1, cutoff=0.4)
-        raise KeyError(f"no setup for a bound called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise KeyError(f"no setup for a bound called {name!r}{nearest(name, _SETUPS, cutoff=0.4)}")
     return replace(_SETUPS[name](), label=name)
 
 

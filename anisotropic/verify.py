@@ -19,7 +19,7 @@ from .intervals import Limits, bounded_limits, checked_level, quantile_limits, t
 from .rates import NotAPowerLaw, RateFit, fit_rate
 from .records import FloatArray, Run, TermCheck, Verdict
 
-__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "measured_range", "verify"]
+__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "tightest", "unmet", "verify"]
 
 INTERVALS = ("auto", "t", "bounded")
 EQUALITY_REPLICAS = 4000
@@ -108,18 +108,16 @@ def verify(
         raise ValueError(f"interval = {interval!r}; expected one of {', '.join(map(repr, INTERVALS))}")
     if form is not None and form not in bound.forms:
         raise ValueError(f"{bound.name} has no form {form!r}; it has {', '.join(bound.forms)}")
-    sizes = {"d": run.start.size, "T": int(run.steps[-1])}
-    usable = {*KNOWN, *bound.constants}
-    known = {k: v for k, v in run.constants().items() if v is not None and k in usable} | sizes | constants
+    known = known_constants(bound, run) | constants
 
     def answer(status: str, reason: str = "", **found: Any) -> Verdict:
         return Verdict(
             status, bound.name, bound.measure, bound.kind, reason=reason, level=level, replicas=run.replicas, **found
         )
 
-    unmet = _unmet(bound, run, known)
-    if unmet:
-        return answer("not applicable", "; ".join(unmet), conditions=tuple(unmet))
+    missed = unmet(bound, run, known)
+    if missed:
+        return answer("not applicable", "; ".join(missed), conditions=tuple(missed))
     try:
         claim = _evaluated(bound, run, known, form)
     except ValueError as error:
@@ -137,7 +135,14 @@ def verify(
     return answer(**_judge(claim, run, values, level, interval))
 
 
-def _unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
+def known_constants(bound: Bound, run: Run) -> dict[str, Any]:
+    """What the run knows under the names that bounds use."""
+    usable = {*KNOWN, *bound.constants}
+    found = {k: v for k, v in run.constants().items() if v is not None and k in usable}
+    return found | {"d": run.start.size, "T": int(run.steps[-1])}
+
+
+def unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
     """Every hypothesis that is not met, as sentences."""
     found = list(bound.requires.unmet(run.facts))
     unknown = bound._missing(bound._symbols(bound.forms[0]), bound._filled(known))
@@ -167,11 +172,12 @@ def _evaluated(bound: Bound, run: Run, known: Mapping[str, Any], form: str | Non
         shares = np.arange(1, EQUALITY_RECORDS + 1) / EQUALITY_RECORDS
         records = np.unique(np.round(shares * (records.size - 1)).astype(int))
     at = [dict(known) | {"T": int(run.steps[k])} for k in records]
-    chosen = form or _tightest(bound, at[-1])
+    chosen = form or tightest(bound, at[-1])
     return _Claim(bound, chosen, records, at, np.array([bound(form=chosen, **c) for c in at]))
 
 
-def _tightest(bound: Bound, constants: Mapping[str, Any]) -> str:
+def tightest(bound: Bound, constants: Mapping[str, Any]) -> str:
+    """The form with the smallest value (for a lower bound the largest) among those that the constants allow."""
     values: dict[str, float] = {}
     for form in reversed(bound.forms):
         try:

@@ -1,0 +1,172 @@
+"""Which instances may a search try? Families of setups, each a box of numbers, and instances that can be written down.
+
+A family turns a point of its box into a `Setup` inside the assumptions of a bound, or very nearly: what violates a
+hypothesis is sorted out by the same check that `verify` makes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import bounds, noises, optimizers, problems
+from .bounds import symbols
+from .bounds.theorem import Bound
+from .records import Objective, Optimizer, Run
+from .setups import Setup, power_law
+
+Axes = dict[str, tuple[float, float]]
+#: Probability of failure at which a pathwise bound is searched.
+DELTA = 0.05
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named box of numbers for each bound, and the setup that belongs to a point of it."""
+
+    name: str
+    axes: Callable[[Bound], Axes]
+    build: Callable[[Bound, Mapping[str, float]], Setup]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A point of a family at which a bound was looked at after `steps` updates; ``instance()`` simulates it again."""
+
+    bound: Bound
+    family: Family
+    point: Mapping[str, float]
+    steps: int
+
+    def setup(self) -> Setup:
+        """The setup, run to the horizon that counts."""
+        return self.family.build(self.bound, self.point).with_(steps=self.steps, records=1)
+
+    def __call__(self, *, replicas: int = 4096, seed: int = 0, **changes: Any) -> Run:
+        """Simulate."""
+        return self.setup()(replicas=replicas, seed=seed, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {"bound": self.bound.name, "family": self.family.name, "steps": self.steps, "point": dict(self.point)}
+
+    def save(self, path: str | Path) -> Path:
+        """Write a JSON file that `load_instance` reads back."""
+        path = Path(path)
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        return path
+
+
+def instance_from(content: Mapping[str, Any], bound: Bound | None = None, family: Family | None = None) -> Instance:
+    """The instance that `Instance.to_dict` described; a bound or a family of one's own is given again."""
+    bound = bounds[content["bound"]] if bound is None else bound  # type: ignore[index]
+    family = FAMILIES.get(content["family"]) if family is None else family
+    if family is None:
+        raise ValueError(
+            f"family {content['family']!r} is not one of {', '.join(FAMILIES)}; pass your own by family="
+        )
+    return Instance(bound, family, dict(content["point"]), int(content["steps"]))
+
+
+def load_instance(path: str | Path, bound: Bound | None = None, family: Family | None = None) -> Instance:
+    """Read an instance that `Instance.save` wrote."""
+    return instance_from(json.loads(Path(path).read_text()), bound, family)
+
+
+# ---- Huber-type functions with two-point noise ----------------------------------------------------------------------
+
+
+def _own_steps(bound: Bound) -> bool:
+    return any(symbols.step in bound._symbols(form) for form in bound.forms)
+
+
+def _boxed(bound: Bound) -> bool:
+    return bool(bound.requires.box) or (bound.requires.box is None and "D" in bound.constants)
+
+
+def huber_axes(bound: Bound) -> Axes:
+    """What may vary for a bound; lengths are in units of half the box, smoothness of the first coordinate is 1."""
+    axes = {
+        "dim": (1.0, 6.99),
+        "log2_steps": (0.0, 9.0),
+        "log2_batch": (0.0, 6.0),
+        "curvature_decay": (0.0, 3.0),
+        "log10_sigma": (-3.0, 2.0),
+        "sigma_decay": (-2.0, 3.0),
+        "centre": (-1.0, 1.0),
+        "start": (-1.0, 1.0),
+        "start_decay": (0.0, 2.0),
+        "log10_width": (-2.0, 2.0),
+        "skew": (0.02, 0.98),
+        "log10_step": (-2.5, 1.0),
+    }
+    if _boxed(bound) and "interior minimizer" not in bound.requires.properties:
+        axes["centre"] = (-2.0, 2.0)
+    if _own_steps(bound):
+        axes["step_decay"] = (-3.0, 3.0)
+    if "eps" in bound.constants:
+        axes["log10_eps"] = (-4.0, 2.0)
+    if "beta" in bound.constants:
+        axes["log10_forgetting"] = (-3.0, -0.01)
+    if "mu" in bound.constants:
+        del axes["log10_width"]
+    if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
+        for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
+            del axes[name]
+    if not _boxed(bound):
+        del axes["centre"]
+    return axes
+
+
+def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
+    curvature = power_law(dim, at["curvature_decay"])
+    place = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
+    if "log10_width" in at:
+        return problems.pseudo_huber(curvature, 10 ** at["log10_width"], **place)
+    return problems.quadratic(curvature, **place)
+
+
+def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
+    step: Any = 10 ** at["log10_step"]
+    if "step_decay" in at:
+        step = step * power_law(dim, at["step_decay"])
+    name = bound.requires.optimizers[0]
+    if name in ("sgd", "sign_sgd"):
+        return getattr(optimizers, name)(step)
+    eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
+    if name == "rmsprop":
+        return optimizers.rmsprop(step, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
+    if name not in ("adagrad", "adagrad_norm"):
+        raise ValueError(f"family 'huber' has no optimizer {name!r}; pass a family of your own for {bound.name}")
+    return getattr(optimizers, name)(step, eps=eps, preset=bound.requires.preset or "convex")
+
+
+def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
+    """The setup of a point: pseudo-Huber functions in [-1, 1]^d, or without a box, and skewed two-point noise."""
+    dim = int(at["dim"])
+    f = _objective(bound, at, dim)
+    if "log10_sigma" in at:
+        sigma = 10 ** at["log10_sigma"] * power_law(dim, at["sigma_decay"])
+        allowed = bound.requires.laws | bound.requires.noises
+        noise = noises.gaussian(sigma) if "gaussian" in allowed else noises.two_point(sigma, at["skew"])
+    else:
+        noise = noises.none()
+    base = at.get("centre", 0.0)
+    start = base + (at["start"] - base) * power_law(dim, at["start_decay"])
+    start = np.clip(start, -1.0, 1.0) if _boxed(bound) else start
+    constants: dict[str, Any] = {"delta": DELTA} if bound.probability else {}
+    if "G_star" in bound.constants:
+        slope = np.empty(dim)
+        getattr(f.gradient, "py_func", f.gradient)(f.minimizer, f.params, slope)
+        constants["G_star"] = np.abs(slope)
+    steps, batch = round(2 ** at["log2_steps"]), round(2 ** at.get("log2_batch", 0.0))
+    return Setup(bound, f, _optimizer(bound, at, dim), noise, start, steps, batch, 64, records=8, constants=constants)
+
+
+HUBER = Family("huber", huber_axes, huber_setup)
+FAMILIES: dict[str, Family] = {"huber": HUBER}

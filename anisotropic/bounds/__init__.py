@@ -45,9 +45,24 @@ _FAMILIES = {
         "nonconvex_adagrad_norm",
         "nonconvex_rmsprop",
     ),
+    "generalized": ("nonconvex_adagrad_gen",),
+    "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
+    "separation": ("sgd_separation_lower",),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
-_TOOLS = {"Bound": "theorem", "Requires": "requires", "Solver": "theorem", "Source": "sources", "Tuning": "derive"}
+_TOOLS = {
+    "Bound": "theorem",
+    "Requires": "requires",
+    "Solver": "forms",
+    "Source": "sources",
+    "Tuning": "derive",
+    "compare": "comparison",
+    "dimension_exponent": "comparison",
+    "noise_ratio": "comparison",
+    "power_law": "comparison",
+    "smooth_ratio": "comparison",
+    "separation_instance": "separation",
+}
 _MODULES = ("symbols", "measures")
 
 

@@ -224,7 +224,7 @@ def _largest_gain(price: float, peak: np.ndarray, e: np.ndarray) -> np.ndarray:
     return np.max(gains, axis=0)
 
 
-def _final_roots(values: dict[str, Any]) -> dict[str, float]:
+def final_roots(values: dict[str, Any]) -> dict[str, float]:
     """sum U_j <= price Delta/step + sum_j max over U (U - price F_j(U)), at the best price; each price is a bound."""
     from scipy.optimize import minimize_scalar
 
@@ -246,7 +246,7 @@ nonconvex_adagrad_det = Bound(
     "gradient_l1",
     "upper",
     _det_terms,
-    solver={"tight": Solver(_final_roots, (L, eps, uniform_step, T, Delta))},
+    solver={"tight": Solver(final_roots, (L, eps, uniform_step, T, Delta))},
     conditions=[Gt(eps, 0)],
     requires=Requires(optimizers="adagrad", preset="nonconvex", box=False, noises="none"),
     source=_adagrad_source,

@@ -29,6 +29,8 @@ class Requires:
         True: iterates must be clipped to a box. False: they must not.
     schedule, batch : str or None
         "constant", or None where any will do.
+    objectives : names
+        Problem families that the theorem is about.
     laws, noises : names
         Noise laws ("gaussian", ...) and noise models ("gaussian", "none", ...) that the proof covers.
 
@@ -44,11 +46,13 @@ class Requires:
     box: bool | None = None
     schedule: str | None = "constant"
     batch: str | None = "constant"
+    objectives: Names = ()
     laws: Names = frozenset()
     noises: Names = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
+        object.__setattr__(self, "objectives", _tuple(self.objectives))
         for name in ("properties", "laws", "noises"):
             object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
 
@@ -62,6 +66,9 @@ class Requires:
         if self.preset and not found and preset != self.preset:
             place = "v_0 = 0 and eps outside the root" if self.preset == "convex" else "v_0 = eps^2, inside the root"
             found.append(f"the optimizer's preset is {preset!r}; the theorem needs {self.preset!r} ({place})")
+        objective = facts.get("objective")
+        if self.objectives and objective not in tuple(self.objectives):
+            found.append(f"the objective is {objective!r}; the theorem is about {' or '.join(self.objectives)}")
         boxed = bool(facts.get("box", False))
         if self.box is not None and boxed != self.box:
             found.append(
@@ -87,8 +94,8 @@ class Requires:
         if self.optimizers:
             preset = {"convex": ", eps outside the root", "nonconvex": ", v_0 = eps^2"}.get(self.preset or "", "")
             told.append(f"optimizer: {' or '.join(self.optimizers)}{preset}")
-        if self.properties:
-            told.append("objective: " + ", ".join(sorted(self.properties)))
+        if self.properties or self.objectives:
+            told.append("objective: " + ", ".join([*self.objectives, *sorted(self.properties)]))
         if self.box is not None:
             told.append("iterates clipped to a box" if self.box else "no projection")
         if self.laws or self.noises:

@@ -189,7 +189,7 @@ class Bound:
     def _evaluate(self, form: str, values: dict[str, Any]) -> dict[str, float]:
         content = self.summands[form]
         if isinstance(content, Solver):
-            return content.solve(values)
+            return {name: float(part) for name, part in content.solve(values).items()}
         needed, function = s.compiled(tuple(content.values()))
         return dict(zip(content, map(float, function(*(values[n] for n in needed))), strict=True))
 

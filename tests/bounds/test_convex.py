@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize
 
 from anisotropic import bounds
@@ -242,72 +241,3 @@ SMOOTH = ["convex_sgd", "convex_sgd_proj", "convex_diag_sgd", "convex_adagrad", 
 def test_rates(name):
     assert bounds[name].rate() == {"T": -0.5, "M": -0.5, "d": 1.0}
     assert bounds[name].rate(noise=False) == {"T": -1.0, "M": 0.0, "d": 1.0}
-
-
-# ---- properties of the whole convex catalogue -----------------------------------------------------------------------
-
-positive = st.floats(0.05, 20)
-vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
-CONSTANTS = st.fixed_dictionaries(
-    dict.fromkeys(("L", "sigma", "R", "D", "G", "G_star"), vectors)
-    | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0, 2), "delta": st.floats(0.001, 0.5)}
-)
-SCALE = st.floats(0.1, 10)
-CONVEX = [name for name in bounds if name.startswith("convex_")]
-ANY_STEP = [name for name in CONVEX if "sgd" not in name]
-
-
-def ready(name, c):
-    """Constants for one bound: a scalar eps, and a step below every cap."""
-    b = bounds[name]
-    return {k: v for k, v in c.items() if k in b.constants}
-
-
-@pytest.mark.parametrize("name", CONVEX)
-@settings(max_examples=15, deadline=None)
-@given(c=CONSTANTS, factor=SCALE)
-def test_scaling_the_function_scales_the_bound(name, c, factor):
-    b, c = bounds[name], ready(name, c)
-    scaled = {k: factor * v if k in ("L", "sigma", "G", "G_star", "eps") else v for k, v in c.items()}
-    for form in b.forms:
-        assert b(form, **scaled) == pytest.approx(factor * b(form, **c), rel=1e-9)
-
-
-@pytest.mark.parametrize("name", CONVEX)
-@settings(max_examples=15, deadline=None)
-@given(c=CONSTANTS, a=vectors)
-def test_rescaling_the_coordinates_changes_nothing(name, c, a):
-    b, c = bounds[name], ready(name, c)
-    one_step = s.uniform_step in b.expression.free_symbols
-    a = a[0] if one_step else a
-    powers = {"L": 2, "sigma": 1, "G": 1, "G_star": 1, "eps": 1, "D": -1, "R": -1}
-    scaled = {k: v * a ** powers.get(k, 0) for k, v in c.items()}
-    for form in b.forms:
-        assert b(form, **scaled) == pytest.approx(b(form, **c), rel=1e-9)
-
-
-@pytest.mark.parametrize("name", CONVEX)
-@settings(max_examples=15, deadline=None)
-@given(c=CONSTANTS, more=st.floats(1, 100))
-def test_more_updates_or_a_larger_batch_never_hurt(name, c, more):
-    b, c = bounds[name], ready(name, c)
-    for form in b.forms:
-        value = b(form, **c)
-        assert value > 0
-        assert b(form, **(c | {"T": more * c["T"]})) <= value * (1 + 1e-9)
-        if "M" in c:
-            assert b(form, **(c | {"M": more * c["M"]})) <= value * (1 + 1e-9)
-        assert sum(b.terms(form, **c).values()) == pytest.approx(value, rel=1e-12)
-        assert all(t >= 0 for t in b.terms(form, **c).values())
-
-
-@pytest.mark.parametrize("name", [n for n in CONVEX if "nonsmooth" not in n])
-@settings(max_examples=10, deadline=None)
-@given(c=CONSTANTS)
-def test_without_noise_the_noise_terms_vanish_and_forms_are_ordered(name, c):
-    b, c = bounds[name], ready(name, c)
-    values = [b(form, **c) for form in b.forms]
-    assert all(x >= y * (1 - 1e-9) for x, y in zip(values, values[1:], strict=False))
-    for form in b.forms:
-        quiet = b.terms(form, **(c | {"sigma": 0.0}))
-        assert quiet["noise"] == 0 and quiet.get("deviation", 0) == 0 and quiet["bias"] > 0

@@ -1,0 +1,97 @@
+"""What holds for AdaGrad without a box? Deterministic bounds on the gap whose constants do not grow with T.
+
+The distance to the minimizer can only grow while the accumulated step is still too large for the smoothness; that
+growth is a finite integral, since epsilon stands outside the root and is positive.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sympy import Eq, Expr, Gt, log
+
+from .nonconvex import final_roots
+from .symbols import (
+    Delta,
+    L,
+    R,
+    T,
+    eps,
+    larger,
+    largest,
+    mu,
+    scalar,
+    step,
+    total,
+    uniform_eps,
+    uniform_step,
+)
+from .theorem import Bound, Requires, Solver, Source
+
+_SOURCE = Source("liu2023convergence", "2209.14827", "AdaGrad(Norm) on the whole space", "in the spirit of")
+
+
+def _drift(step_: Expr, smooth: Expr, e: Expr) -> Expr:
+    """2 step^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(step smooth/eps, 1): growth of the squared distance."""
+    x = larger(step_ * smooth / e, 1)
+    return 2 * step_**2 * ((1 + 1 / x) * log(x) - 2 * (1 - 1 / x))
+
+
+_norm_reach = total(R**2) + _drift(uniform_step, largest(L), uniform_eps)
+_norm_price = _norm_reach / (2 * uniform_step) + uniform_step
+convex_adagrad_norm_free = Bound(
+    "convex_adagrad_norm_free",
+    "mean_gap",
+    "upper",
+    {
+        "bias": largest(L) * _norm_price**2 / (2 * T),
+        "eps": uniform_eps * _norm_reach / (2 * uniform_step * T),
+    },
+    conditions=[Gt(uniform_eps, 0)],
+    requires=Requires(optimizers="adagrad_norm", preset="convex", properties="convex", box=False, noises="none"),
+    source=_SOURCE,
+    title="AdaGrad-Norm without a box and without noise, convex",
+    assumptions=["R is the distance of the start from any one minimizer"],
+)
+
+_reach = R**2 + _drift(step, L, eps)
+convex_adagrad_free_separable = Bound(
+    "convex_adagrad_free_separable",
+    "mean_gap",
+    "upper",
+    {
+        "bias": total(L * (_reach / (2 * step) + step) ** 2) / (2 * T),
+        "eps": total(eps * _reach / (2 * step)) / T,
+    },
+    conditions=[Gt(eps, 0)],
+    requires=Requires(
+        optimizers="adagrad", preset="convex", properties={"convex", "separable"}, box=False, noises="none"
+    ),
+    source=_SOURCE,
+    title="AdaGrad without a box and without noise, convex and separable",
+    assumptions=["R is the distance of the start from any one minimizer"],
+)
+
+
+def _fromfinal_roots(values: dict[str, Any]) -> dict[str, float]:
+    """sum over t of |grad f(w_t)|^2 is at most (sum U_j)^2, and 2 mu times the gap is at most |grad f|^2."""
+    size = sum(final_roots(values).values()) * np.sqrt(values["T"])
+    return {"bias": float(size**2 / (2 * values["mu"] * values["T"]))}
+
+
+_S, _size = scalar("S"), scalar("G")
+pl_adagrad = Bound(
+    "pl_adagrad",
+    "mean_gap",
+    "upper",
+    solver=Solver(_fromfinal_roots, (L, eps, uniform_step, T, Delta, mu), Eq(_S, _size**2 / (2 * mu * T))),
+    conditions=[Gt(eps, 0)],
+    requires=Requires(optimizers="adagrad", preset="nonconvex", box=False, noises="none"),
+    source=_SOURCE,
+    title="AdaGrad without a box and without noise, under the Polyak-Lojasiewicz inequality",
+    assumptions=[
+        "|grad f|^2 >= 2 mu (f - inf f), convexity is not needed",
+        "G in the printed equation is sqrt(T) times the bound nonconvex_adagrad_det in its tight form",
+    ],
+)

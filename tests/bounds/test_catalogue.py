@@ -1,0 +1,135 @@
+"""What every bound must obey: the scalings of the problem, monotonicity, terms that sum, noise terms that vanish."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from anisotropic import bounds
+
+positive = st.floats(0.05, 20)
+vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
+CONSTANTS = st.fixed_dictionaries(
+    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star"), vectors)
+    | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0.01, 2), "delta": st.floats(0.001, 0.5)}
+    | {"Delta": positive, "beta": st.floats(0.3, 0.99), "relative": st.floats(0.05, 1)}
+)
+SCALE = st.floats(0.1, 10)
+NAMES = list(bounds)
+GRADIENT_STEP = {"convex_sgd_proj", "pl_sgd", "nonconvex_sgd", "nonconvex_diag_sgd", "sgd_separation_lower"}
+#: Bounds that are invariant under a rescaling of each coordinate of its own.
+DIAGONAL = {
+    "convex_diag_sgd",
+    "convex_adagrad",
+    "convex_adagrad_active",
+    "convex_adagrad_hp",
+    "convex_adagrad_nonsmooth",
+    "convex_adagrad_free_separable",
+}
+NOISE_TERMS = {"noise", "cross", "deviation", "noise floor"}
+
+
+def ready(name, c):
+    """Constants for one bound; where it has no tuned step, a step below every cap; for PL, mu below every curvature."""
+    b = bounds[name]
+    c = c | {"mu": 0.5 * c["L"].min()}
+    if b.tuning is None:
+        c["step"] = c["relative"] * (
+            0.5 / c["L1"].max() if name == "nonconvex_adagrad_gen" else 0.9 / c["L"].max() if "sgd" in name else 3.0
+        )
+    return {k: v for k, v in c.items() if k in b.constants}
+
+
+def scaled(name, c, factor=1.0, a=1.0):
+    """The constants of factor * f(a u) as a function of u."""
+    both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
+    powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
+    powers["step"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
+    return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}
+
+
+def of_gradient(b):
+    """Power of a gradient's size in the measure: it scales like 1/u where a gap does not."""
+    return {"gradient_l1": 1, "gradient_l2": 1, "gradient_l2_squared": 2}.get(b.measure, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=6, deadline=None)
+@given(c=CONSTANTS, factor=SCALE)
+def test_scaling_the_function_scales_the_bound(name, c, factor):
+    b, c = bounds[name], ready(name, c)
+    power = max(of_gradient(b), 1)
+    for form in b.forms:
+        assert b(form, **scaled(name, c, factor=factor)) == pytest.approx(factor**power * b(form, **c), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=6, deadline=None)
+@given(c=CONSTANTS, a=vectors)
+def test_rescaling_the_coordinates_scales_gradients_only(name, c, a):
+    b, c = bounds[name], ready(name, c)
+    a = a if name in DIAGONAL else a[0]
+    for form in b.forms:
+        expected = b(form, **c) * (a ** of_gradient(b) if of_gradient(b) else 1.0)
+        assert b(form, **scaled(name, c, a=a)) == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=6, deadline=None)
+@given(c=CONSTANTS, more=st.floats(1, 100))
+def test_terms_sum_and_a_larger_batch_never_hurts(name, c, more):
+    b, c = bounds[name], ready(name, c)
+    for form in b.forms:
+        value, terms = b(form, **c), b.terms(form, **c)
+        assert (value > 0 or b.kind == "lower") and sum(terms.values()) == pytest.approx(value, rel=1e-12)
+        assert all(t >= 0 for t in terms.values())
+        if "M" in c:
+            assert b(form, **(c | {"M": more * c["M"]})) <= value * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "pl_sgd"])
+@settings(max_examples=6, deadline=None)
+@given(c=CONSTANTS, more=st.floats(100, 1e4))
+def test_the_bound_falls_with_the_number_of_updates_to_its_floor(name, c, more):
+    """pl_sgd may rise: started below its noise floor, the gap grows towards it."""
+    b, c = bounds[name], ready(name, c)
+    for form in b.forms:
+        assert b(form, **(c | {"T": more * c["T"]})) <= b(form, **c) * (1 + 1e-9)
+
+
+def test_pl_sgd_tends_to_its_floor_from_either_side():
+    c = {"L": [1.0, 3.0], "mu": 0.5, "sigma": 1.0, "M": 2.0, "step": 0.2}
+    floor = bounds.pl_sgd(T=1e6, Delta=5.0, **c)
+    assert floor == pytest.approx(0.2 * 4 / (2 * 2 * 0.5 * (2 - 0.6)), rel=1e-12)
+    assert bounds.pl_sgd(T=3, Delta=0.0, **c) < floor < bounds.pl_sgd(T=3, Delta=5.0, **c)
+
+
+NOISY = [n for n in NAMES if "sigma" in bounds[n].constants]
+
+
+@pytest.mark.parametrize("name", NOISY)
+@settings(max_examples=6, deadline=None)
+@given(c=CONSTANTS)
+def test_without_noise_the_noise_terms_vanish(name, c):
+    b, c = bounds[name], ready(name, c)
+    for form in b.forms:
+        quiet = b.terms(form, **(c | {"sigma": 0.0}))
+        idle = {term: value for term, value in quiet.items() if term in NOISE_TERMS}
+        assert idle and all(value <= 1e-12 * sum(quiet.values()) for value in idle.values())
+        assert quiet["bias"] > 0
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if len(bounds[n].forms) > 1 and n != "nonconvex_adagrad"])
+@settings(max_examples=8, deadline=None)
+@given(c=CONSTANTS)
+def test_forms_are_ordered_loosest_first(name, c):
+    b, c = bounds[name], ready(name, c)
+    values = [b(form, **c) for form in b.forms]
+    assert all(x >= y * (1 - 1e-9) for x, y in zip(values, values[1:], strict=False))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bound_says_where_it_comes_from_and_for_whom_it_holds(name):
+    b = bounds[name]
+    assert b.source is not None and b.source.status in ("derived here", "in the spirit of", "as stated")
+    assert "theorem" not in b.source.place.lower()
+    assert b.title and b.requires.optimizers and b.kind in ("upper", "lower", "equality")

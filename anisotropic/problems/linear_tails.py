@@ -62,12 +62,15 @@ def huber_gradient(w, params, out):
 
 @leaf
 def log_cosh_value(w, params):
-    """(c / a^2) ln cosh(a x)."""
+    """(c / a^2) ln cosh(a x); near 0 without cancellation: cosh(y)^2 = 1 + (1 - e)^2 / (4 e) with e = exp(-2 y)."""
     total = 0.0
     for j in range(w.size):
         a = params.width[j]
         y = abs(a * (w[j] - params.centre[j]))
-        total += params.c[j] / (a * a) * (y + log1p_unit(exp(-2.0 * y)) - 0.6931471805599453)
+        e = exp(-2.0 * y)
+        square = 0.25 * (1.0 - e) * (1.0 - e) / e
+        near, far = 0.5 * log1p_unit(min(square, 1.0)), y + log1p_unit(e) - 0.6931471805599453
+        total += params.c[j] / (a * a) * (near if square < 1.0 else far)
     return total
 
 

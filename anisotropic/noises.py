@@ -34,8 +34,7 @@ class ScaleAnd(NamedTuple):
 
 
 def _sigma(sigma: ArrayLike) -> FloatArray:
-    array = np.atleast_1d(np.asarray(sigma, dtype=np.float64))
-    return float_vector(array, array.size, "sigma", low=0.0)
+    return float_vector(sigma, max(np.size(sigma), 1), "sigma", low=0.0)
 
 
 def _fraction(p: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .elementary import leaf
-from .names import no_such_name
+from .names import nearest, no_such_name
 from .records import FloatArray, NoParameters, Optimizer, Schedule, float_parameter, float_vector
 
 Step = ArrayLike | Schedule
@@ -45,14 +45,13 @@ class Decay(NamedTuple):
 
 def _preset(preset: str, eps: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     if preset not in PRESETS:
-        raise ValueError(f"preset = {preset!r}; expected one of {', '.join(map(repr, PRESETS))}")
+        raise ValueError(f"preset = {preset!r}; expected one of {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
     initial, inside, outside, default = PRESETS[preset]
     if eps is None:
         eps = default
     if eps is None:
         raise ValueError(f"preset {preset!r} has no default eps; pass eps > 0, the root of the initial accumulator")
-    e = np.atleast_1d(np.asarray(eps, dtype=np.float64))
-    e = float_vector(e, e.size, "eps", strict=preset == "nonconvex", low=0.0)
+    e = float_vector(eps, max(np.size(eps), 1), "eps", strict=preset == "nonconvex", low=0.0)
     return e, initial(e), inside(e), outside(e)
 
 

@@ -301,10 +301,51 @@ class Optimizer:
     def __post_init__(self) -> None:
         module_level(self.update, "update")
         base = self.step.step if isinstance(self.step, Schedule) else self.step
-        array = np.asarray(base, dtype=np.float64)
-        if array.ndim > 1:
-            raise ValueError(f"step has shape {array.shape}; expected a number, shape (d,) or a schedule")
-        float_vector(array, max(array.size, 1), "step", low=0.0, strict=True)
+        if np.ndim(base) > 1:
+            raise ValueError(f"step has shape {np.shape(base)}; expected a number, shape (d,) or a schedule")
+        float_vector(base, max(np.size(base), 1), "step", low=0.0, strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchRule:
+    """How the next batch is chosen from the gradient in hand.
+
+    Parameters
+    ----------
+    name : str
+    decide : njit function ``(batch, gradient, variance, along, population, t, history, params) -> float``
+        The wanted batch. `gradient` is the batch mean and `variance` the variance of one sample in each coordinate,
+        both ``(d,)``, `along` the variance of the projections of samples onto `gradient`; `population` the rows of a
+        finite sum or 0; `history` an array ``(slots, d)`` of the rule's own.
+    params : NamedTuple
+    start : int
+        First batch.
+    max_batch : int or None
+        Cap.
+    interval : int
+        Decide every so many steps.
+    shrink : bool
+        Whether the batch may become smaller.
+    exact : bool
+        Whether `decide` gets the true gradient and variance in place of the batch's.
+    slots : int
+    form : str
+        Of "plug_in", "exact", "unbiased": what a theorem may ask about.
+    """
+
+    name: str
+    decide: Callable
+    params: Any = NoParameters()
+    start: int = 2
+    max_batch: int | None = None
+    interval: int = 1
+    shrink: bool = False
+    exact: bool = False
+    slots: int = 0
+    form: str = "plug_in"
+
+    def __post_init__(self) -> None:
+        module_level(self.decide, "decide")
 
 
 @dataclass(frozen=True, eq=False)

@@ -241,6 +241,17 @@ class TestPaper:
         assert plotting.empirical_vs_theory(run(), claim(), ax=axes[1]) is axes[1]
         assert axes[0].get_title() == "mine" and figure.get_figheight() == 3.0
 
+    def test_shared_legend_names_each_method_once_above_all_panels(self):
+        with plotting.style("page"):
+            figure, axes = plotting.subplots("page", columns=2)
+            plotting.curves([1, 2], {"sgd": [1.0, 2.0], "adam": [2.0, 3.0]}, ax=axes[0])
+            plotting.curves([1, 2], {"sgd": [1.0, 2.0], "adagrad": [3.0, 4.0]}, ax=axes[1])
+            plotting.shared_legend(figure)
+        figure.draw_without_rendering()
+        assert [t.get_text() for t in figure.legends[0].get_texts()] == ["SGD", "Adam", "AdaGrad"]
+        assert all(ax.get_legend() is None for ax in axes)
+        assert figure.legends[0].get_window_extent().y0 >= max(ax.get_window_extent().y1 for ax in axes)
+
     def test_notebooks_see_a_picture(self):
         assert plotting.curves([1], {"sgd": [2.0]}).figure._repr_png_().startswith(b"\x89PNG")
 

@@ -212,6 +212,21 @@ class TestRun:
             np.testing.assert_array_equal(study.run(tmp_path / "own", executor=pool).array("draws"), want)
             assert pool.submit(int, "3").result() == 3
 
+    def test_dask(self, fake, tmp_path):
+        """A cluster of threads in this process: the same path as on a real one, without its start-up."""
+        distributed = pytest.importorskip("distributed")
+        study = Study.load(fake)
+        want = study.run(tmp_path / "serial", executor="serial", quick=True).array("draws")
+        options = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+        with distributed.Client(**options) as client, client.get_executor() as pool:
+            got = study.run(tmp_path / "dask", executor=pool, quick=True)
+        np.testing.assert_array_equal(got.array("draws"), want)
+
+    def test_dask_that_is_not_installed(self, fake, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "dask.distributed", None)
+        assert main(fake, ["--executor", "dask"]) == 5
+        assert "pip install 'anisotropic[distributed]'" in capsys.readouterr().err
+
     def test_methods_share_their_random_numbers(self, fake, tmp_path):
         results = Study.load(fake).run(tmp_path / "r")
         draws = results.array("draws")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+
+from ..names import nearest
 
 if TYPE_CHECKING:
     from ..bounds import Bound
@@ -30,8 +31,7 @@ class Group(click.Group):
 
 def unknown(what: str, name: str, known: Sequence[str]) -> str:
     """A sentence for a name that does not exist, with the nearest one."""
-    near = difflib.get_close_matches(name, known, 1, 0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}" if known else ""
+    hint = nearest(name, known, 0.4) or (f"; there is {', '.join(known)}" if known else "")
     return f"no {what} is called {name!r}{hint}"
 
 

@@ -8,13 +8,14 @@ panels side by side::
         figure, axes = an.plotting.subplots("page", columns=2)
         an.plotting.curves(x, {"sgd": gaps}, ax=axes[0])
         an.plotting.speed_up(batch_sizes, {"sgd": steps}, ax=axes[1])
+        an.plotting.shared_legend(figure)                        # one above all panels, in place of one each
     an.plotting.save(figure, "comparison")                       # comparison.pdf and comparison.png
 """
 
 from __future__ import annotations
 
 from .methods import curves, heat_map, phase_diagram, speed_up
-from .style import METHODS, legend_above, method_styles, save, style, subplots, title
+from .style import METHODS, legend_above, method_styles, save, shared_legend, style, subplots, title
 from .theory import empirical_vs_theory
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "method_styles",
     "phase_diagram",
     "save",
+    "shared_legend",
     "speed_up",
     "style",
     "subplots",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import io
 import textwrap
@@ -11,6 +10,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ..names import nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,9 +61,7 @@ def style(name: str = "column") -> Iterator[None]:
     import matplotlib
 
     if name not in STYLES:
-        near = difflib.get_close_matches(name, STYLES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"style {name!r} is unknown; expected 'column' or 'page'{hint}")
+        raise ValueError(f"style {name!r} is unknown; expected 'column' or 'page'{nearest(name, STYLES)}")
     with matplotlib.rc_context(fname=Path(__file__).with_name(f"{name}.mplstyle")):
         yield
 
@@ -218,6 +217,17 @@ def plain_ticks(axis: Any) -> None:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 4 else tuple(range(1, 10))))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(NullLocator())
+
+
+def shared_legend(figure: Figure, columns: int = 4) -> None:
+    """One legend above all panels of a figure, in place of those of its Axes; equal labels appear once."""
+    entries: dict[str, Any] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+        if (legend := ax.get_legend()) is not None:
+            legend.remove()
+    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=columns)
 
 
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:

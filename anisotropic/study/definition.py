@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..names import nearest
 from .store import StudyError, canonical
 
 if TYPE_CHECKING:
@@ -110,9 +110,8 @@ class Study:
         checked: Axes = {}
         for name, values in axes.items():
             if name not in self.axes:
-                near = difflib.get_close_matches(name, self.axes, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise StudyError(f"study {self.name} has no axis {name!r}; it has {', '.join(self.axes)}{hint}")
+                has = f"it has {', '.join(self.axes)}{nearest(name, self.axes)}"
+                raise StudyError(f"study {self.name} has no axis {name!r}; {has}")
             if isinstance(values, str) or not isinstance(values, (Sequence, np.ndarray)) or not len(values):
                 raise StudyError(f"axis {name!r} is {values!r}; expected a list with at least one value")
             plain = [v.item() if isinstance(v, np.generic) else v for v in values]

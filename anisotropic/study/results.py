@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import math
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..names import nearest
 from ..output import SCHEMA, number, plain, say, show
 from ..records import Verdict
 from .definition import Axes, Study
@@ -98,9 +98,8 @@ class Results:
         values = {canonical(c.point): np.asarray(c.arrays[name]) for c in found if name in c.arrays}
         if not values:
             names = sorted({n for c in found for n in c.arrays})
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise StudyError(f"no finished cell with {_words(select) or 'any point'} has {name!r}; found {names}{hint}")
+            where = _words(select) or "any point"
+            raise StudyError(f"no finished cell with {where} has {name!r}; found {names}{nearest(name, names)}")
         shapes = {v.shape for v in values.values()}
         if len(shapes) > 1:
             raise StudyError(f"{name!r} has shapes {sorted(shapes)} in different cells; read them with cells()")
@@ -118,9 +117,8 @@ class Results:
         wanted: Axes = {}
         for axis, value in select.items():
             if axis not in self.axes:
-                near = difflib.get_close_matches(axis, self.axes, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise StudyError(f"study {self.study.name} has no axis {axis!r}; it has {', '.join(self.axes)}{hint}")
+                has = f"it has {', '.join(self.axes)}{nearest(axis, self.axes)}"
+                raise StudyError(f"study {self.study.name} has no axis {axis!r}; {has}")
             wanted[axis] = list(value) if isinstance(value, (list, tuple)) else [value]
             for v in wanted[axis]:
                 if v not in self.axes[axis]:
@@ -215,7 +213,7 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.status if applies else verdict.summary,
         "slack": verdict.slack if applies else "",
         "sees": f"x{number(verdict.power)}" if applies else "",
-        "not tested": idle,
+        "untested": idle,
     }
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parents[1]
 OUT = HERE / "_generated"
+#: Submodules that import an optional package; each has a page of its own.
+ADAPTERS = {"torch"}
 
 
 def exponents(rate: dict[str, float] | None) -> str:
@@ -58,21 +60,29 @@ def theory_page(bound: str) -> Path | None:
 
 def public_modules() -> dict[str, ModuleType]:
     """The public modules that exist, by name."""
-    names = [m for m in an._MODULES if importlib.util.find_spec(f"anisotropic.{m}")]
+    listed = [m for module in an._MODULES for m in (module, *(f"{module}.{a}" for a in ADAPTERS))]
+    names = [m for m in listed if _exists(f"anisotropic.{m}")]
     return {name: importlib.import_module(f"anisotropic.{name}") for name in names}
+
+
+def _exists(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def members(module: ModuleType) -> list[tuple[str, Any]]:
     """Public functions and classes of a module: those in ``__all__``, else those defined there."""
     names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
     found = []
-    for name in names:
+    for name in set(names) - ADAPTERS:
         thing = getattr(module, name)
         home = str(getattr(thing, "__module__", ""))
         own = home.startswith(module.__name__) or (hasattr(module, "__all__") and home.startswith("anisotropic"))
         if own and (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__doc__:
             found.append((name, thing))
-    return found
+    return sorted(found)
 
 
 def reference_page(title: str, path: str, listed: list[tuple[str, Any]], about: str) -> str:

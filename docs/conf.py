@@ -32,6 +32,9 @@ napoleon_use_param = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
+# A shape such as "(records, layers)" in a docstring may look like a reference to an attribute of several classes.
+suppress_warnings = ["ref.python"]
+
 html_theme = "furo"
 html_title = "anisotropic"
 html_math_renderer = "mathml"

@@ -158,8 +158,8 @@ def test_nan_gradients_stay_visible():
 def test_records_state_what_bounds_need():
     known = {name: make() for name, make in LAWS.items()}
     assert {name: n.law for name, n in known.items()} == {
-        "gaussian": "gaussian", "affine": "gaussian", "student_t": "heavy", "rademacher": "bounded", "sparse": "bounded",
-        "two_point": "bounded", "dropout": "bounded",
+        "gaussian": "gaussian", "affine": "gaussian", "student_t": "heavy", "rademacher": "bounded",
+        "sparse": "bounded", "two_point": "bounded", "dropout": "bounded",
     }  # fmt: skip
     assert known["affine"].rho == 0.7 and known["dropout"].rho == pytest.approx(1 / 0.3 - 1)
     assert known["gaussian"].rho == known["student_t"].rho == 0.0

@@ -66,6 +66,12 @@ def one(t, value, state, params):
 
 
 @leaf
+def no_decision(batch, gradient, variance, along, population, t, history, params):
+    """Stand-in where the batch is constant."""
+    return float(batch)
+
+
+@leaf
 def no_rows(w, params, rows, out):
     """Stand-in where the objective is not a finite sum."""
 
@@ -97,8 +103,8 @@ def fill_lanes(dim, tile, groups):
 
 @njit(nogil=True, error_model="numpy")
 def trajectories(
-    value, gradient, sample_gradient, apply, update, factor, measure, parameters, arrays, sizes, switches, key, record,
-    first, last, out,
+    value, gradient, sample_gradient, apply, update, factor, resize, decide, measure, parameters, arrays, sizes, switches,
+    key, record, first, last, out,
 ):  # fmt: skip
     """Simulate the replicas first..last-1 and write their records into `out`, shape (replicas, records, columns).
 
@@ -107,16 +113,17 @@ def trajectories(
     A replica has the same place in its tile whatever `last` is, hence the same bits.
 
     The functions are separate arguments because a tuple of them would be called through pointers, not inlined.
-    parameters = the NamedTuples of objective, noise, optimizer and schedule; arrays = (start, step, initial state, lo,
-    hi); sizes = (d, tile, batch, rows of a finite sum or 0, schedule slots, row of the accumulator or -1); switches =
-    (separable, replace, normals, scheduled, means): whether the gradient may be taken over a whole tile, rows are drawn
-    with replacement, the noise uses normals, the step changes, and statistics are taken at every step or only at the
-    records (their running means are then NaN).
+    parameters = the NamedTuples of objective, noise, optimizer, schedule, batch rule and its sampling; arrays = (start,
+    step, initial state, lo, hi); sizes = (d, tile, first batch, rows of a finite sum or 0, room for rows, schedule slots,
+    row of the accumulator or -1, slots of the batch rule); switches = (separable, replace, normals, scheduled, means,
+    adaptive): whether the gradient may be taken over a whole tile, rows are drawn with replacement, the noise uses
+    normals, the step changes, statistics are taken at every step or only at the records (their running means are then
+    NaN), and the batch changes.
     """
-    po, pn, pu, ps = parameters
+    po, pn, pu, ps, pr, sampling = parameters
     start, base_step, initial_state, lo, hi = arrays
-    d, tile, batch_size, total_rows, memory, accumulator = sizes
-    separable, replace, normals, scheduled, means = switches
+    d, tile, first_batch, total_rows, room, memory, accumulator, rule_slots = sizes
+    separable, replace, normals, scheduled, means, adaptive = switches
     n, steps, own = start.size, record[-1], (out.shape[2] - 10) // 2
     groups = max(1, -(-LANES // n))
     coordinate, replica, group = fill_lanes(d, tile, groups)
@@ -124,7 +131,8 @@ def trajectories(
     w, g, total, step, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
     f, l1, l2_squared = np.empty(tile), np.empty(tile), np.empty(tile)
     sums, slots, extra = np.empty((tile, 4 + own)), np.empty((tile, memory)), np.empty(own)
-    rows, order = np.empty(batch_size if total_rows else 1, np.int64), np.empty(total_rows, np.int64)
+    rows, order = np.empty(room + total_rows, np.int64), np.empty(total_rows, np.int64)
+    true, variance, row, history = np.empty(n), np.empty(n), np.empty(n), np.empty((rule_slots, d))
     passes, width = (1, n) if separable else (tile, d)
     for r in range(first, last, tile):
         for j in range(n):
@@ -138,12 +146,12 @@ def trajectories(
             for i in range(memory):
                 slots[b, i] = 0.0
         for i in range(total_rows):
-            order[i] = i
-        k = 0
+            order[i] = rows[room + i] = i
+        k, batch, used, samples = 0, first_batch, first_batch, 0.0
         for t in range(1, steps + 2):
             recording = t - 1 == record[k]
             observing = means or recording or t == 1
-            if observing or not total_rows:
+            if observing or adaptive or not total_rows:
                 for b in range(passes):
                     gradient(w[b * width : b * width + width], po, g[b * width : b * width + width])
             survivors = 0
@@ -159,7 +167,7 @@ def trajectories(
                         average[j] = (total[b * d + j] - wb[j]) / (t - 1)
                     o = out[r + b, k]
                     o[0], o[2], o[6] = f[b], value(average, po), l2_squared[b]
-                    o[7], o[8], o[9] = batch_size, float(batch_size) * (t - 1), np.nan
+                    o[7], o[8], o[9] = used, samples, np.nan
                     if accumulator >= 0:
                         o[9] = 0.0
                         for j in range(b * d, b * d + d):
@@ -196,13 +204,19 @@ def trajectories(
                                 out[b, i, column] = np.nan
                     break
             stream = Stream(key[0], key[1], r, t)
+            if adaptive:
+                for j in range(d):
+                    true[j] = g[j]
+            used = batch
+            samples += batch
             if total_rows:
-                draw_rows(rows, order, total_rows, batch_size, replace, stream)
-                sample_gradient(w, po, rows, g)
+                draw_rows(rows, order, total_rows, batch, replace, stream)
+                sample_gradient(w, po, rows[:batch], g)
             else:
                 s = (t - 1) % (4 * groups)
                 if normals and s == 0:
                     fill_normals(key[0], key[1], r, (t - 1) // 4, coordinate, replica, group, z[0], z[1], z[2], z[3])
-                apply(g, z[s & 3, (s >> 2) * n : (s >> 2) * n + n], batch_size, stream, pn)
+                apply(g, z[s & 3, (s >> 2) * n : (s >> 2) * n + n], batch, stream, pn)
+            batch = resize(decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr, sampling)
             update(w, g, state, step, t, pu)
             clip_and_add(w, lo, hi, total)

@@ -9,119 +9,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import config
 from numpy.typing import ArrayLike
 
 from . import kernels
-from .random import key_words
+from .plan import Measure, Plan, check_rule, check_setup, known_constants, largest_batch, make_plan, record_steps
 from .records import (
+    BatchRule,
     FloatArray,
     Noise,
-    NoParameters,
     Objective,
     Optimizer,
     Run,
     Schedule,
     count,
     float_vector,
-    module_level,
 )
 
-Measure = Callable[..., float]
 Progress = Callable[[int, int], None]
-
-
-class Plan(NamedTuple):
-    """Everything the kernel takes but the range of replicas and the output."""
-
-    functions: tuple[Any, ...]
-    arguments: tuple[Any, ...]
-    tile: int
-    columns: int
-
-
-def record_steps(steps: int, records: int) -> np.ndarray:
-    """At most `records` about log-spaced numbers of updates, first 1, last `steps`."""
-    if records == 1:
-        return np.array([steps], dtype=np.int64)
-    spaced = np.round(np.geomspace(1, steps, min(records, steps))).astype(np.int64)
-    return np.unique(np.concatenate([[1], spaced, [steps]]))
-
-
-def _spread(params: Any, dim: int, tile: int) -> Any:
-    """Repeat every ``(d,)`` array field for the tile; arrays of one entry are broadcast first."""
-    fields = {}
-    for name, value in params._asdict().items():
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.size in (1, dim) and value.dtype == np.float64:
-            value = np.tile(float_vector(value, dim, name), tile)
-        fields[name] = value
-    return type(params)(**fields)
-
-
-def _tile(objective: Objective, noise: Noise, optimizer: Optimizer) -> int:
-    if noise.law == "rows" or not (noise.coordinatewise and optimizer.coordinatewise):
-        return 1
-    return min(32, max(1, kernels.LANES // objective.dim))
-
-
-def _state(optimizer: Optimizer, dim: int) -> FloatArray:
-    rows = [v(dim) if callable(v) else float_vector(v, dim, name) for name, v in optimizer.state.items()]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), dim)
-
-
-def _plan(
-    objective: Objective,
-    optimizer: Optimizer,
-    noise: Noise,
-    start: FloatArray,
-    record: np.ndarray,
-    batch_size: int,
-    seed: int,
-    measures: Mapping[str, Measure],
-    running_means: bool,
-) -> Plan:
-    d, tile = objective.dim, _tile(objective, noise, optimizer)
-    rows = noise.law == "rows"
-    schedule = optimizer.step if isinstance(optimizer.step, Schedule) else None
-    step = float_vector(schedule.step if schedule else optimizer.step, d, "step", strict=True, low=0.0)
-    lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))
-    names = list(optimizer.state)
-    composed = kernels.compose(*(module_level(f, f"measure {name!r}") for name, f in measures.items()))
-    functions = (
-        objective.value,
-        objective.gradient,
-        objective.sample_gradient if rows else kernels.no_rows,
-        noise.apply,
-        optimizer.update,
-        schedule.factor if schedule else kernels.one,
-        composed,
-    )
-    parameters = (
-        _spread(objective.params, d, tile) if tile > 1 else objective.params,
-        _spread(noise.params, d, tile),
-        _spread(optimizer.params, d, tile),
-        schedule.params if schedule else NoParameters(),
-    )
-    arrays = tuple(np.tile(a, tile) for a in (start, step)) + (
-        np.tile(_state(optimizer, d), (1, tile)),
-        np.tile(lo, tile),
-        np.tile(hi, tile),
-    )
-    sizes = (
-        d,
-        tile,
-        batch_size,
-        objective.samples if rows else 0,
-        schedule.slots if schedule else 1,
-        names.index("accumulator") if "accumulator" in names else -1,
-    )
-    separable = tile > 1 and "separable" in objective.properties
-    switches = (separable, noise.replace, not rows, schedule is not None, running_means)
-    arguments = (parameters, arrays, sizes, switches, key_words(seed), record)
-    return Plan(functions, arguments, tile, len(kernels.COLUMNS) + 2 * len(measures))
 
 
 def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Progress | None) -> FloatArray:
@@ -158,66 +66,6 @@ def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Pr
     return out
 
 
-def _check(objective: Objective, noise: Noise, start: FloatArray, batch_size: int) -> None:
-    if not isinstance(noise, Noise):
-        raise TypeError(f"noise = {noise!r}; expected a Noise such as an.noises.gaussian(1.0)")
-    if objective.box is not None:
-        lo, hi = objective.box
-        outside = (start < lo) | (start > hi)
-        if outside.any():
-            j = int(np.argmax(outside))
-            raise ValueError(
-                f"start[{j}] = {start[j]:g} lies outside the box [{lo[j]:g}, {hi[j]:g}]; "
-                "start inside it, or clip the start"
-            )
-    if noise.max_batch is not None and batch_size > noise.max_batch:
-        raise ValueError(
-            f"batch_size = {batch_size} is above {noise.max_batch}, the most that {noise.name} noise draws one by one; "
-            "use a smaller batch, or gaussian noise for the limit"
-        )
-    if noise.law == "rows":
-        if objective.samples is None or objective.sample_gradient is None:
-            raise ValueError(
-                f"minibatch noise needs a finite sum; {objective.name} has no rows, use e.g. an.noises.gaussian"
-            )
-        if not noise.replace and batch_size > objective.samples:
-            raise ValueError(
-                f"batch_size = {batch_size} exceeds the {objective.samples} rows; "
-                "without replacement it can be at most that"
-            )
-
-
-def _known(
-    objective: Objective, optimizer: Optimizer, noise: Noise, start: FloatArray, steps: int, batch_size: int
-) -> dict[str, Any]:
-    """What is certified, under the names that bounds use."""
-    d = objective.dim
-    known: dict[str, Any] = {"T": steps, "M": batch_size, "d": d}
-    if objective.smoothness is not None:
-        known["L"] = objective.smoothness
-    sigma = objective.sample_sigma if noise.law == "rows" else noise.sigma
-    if sigma is not None:
-        known["sigma"] = float_vector(sigma, d, "sigma", low=0.0)
-        known["rho"] = noise.rho
-    if objective.box is not None and np.isfinite(width := objective.box[1] - objective.box[0]).all():
-        known["D"] = width
-    if objective.minimizer is not None:
-        known["R"] = np.abs(start - objective.minimizer)
-    if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0:
-        known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
-    if objective.generalized_smoothness is not None:
-        known["L0"], known["L1"] = objective.generalized_smoothness
-    if objective.pl_constant is not None:
-        known["mu"] = objective.pl_constant
-    if not isinstance(optimizer.step, Schedule):
-        known["step"] = float_vector(optimizer.step, d, "step") if np.ndim(optimizer.step) else float(optimizer.step)
-    for name in ("eps", "beta", "momentum"):
-        if name in optimizer.settings:
-            value = optimizer.settings[name]
-            known[name] = np.asarray(value) if isinstance(value, list) else value
-    return known
-
-
 def simulate(
     objective: Objective,
     optimizer: Optimizer,
@@ -225,7 +73,7 @@ def simulate(
     noise: Noise,
     start: ArrayLike,
     steps: int,
-    batch_size: int = 1,
+    batch_size: int | BatchRule = 1,
     replicas: int = 64,
     seed: int = 0,
     records: int = 100,
@@ -243,8 +91,8 @@ def simulate(
         w_1, inside the box.
     steps : int
         Number of updates T.
-    batch_size : int
-        Samples M averaged in each gradient.
+    batch_size : int or BatchRule
+        Samples M averaged in each gradient, or the rule that chooses them (`an.batching`).
     replicas : int
         Number of independent trajectories.
     seed : int
@@ -280,18 +128,22 @@ def simulate(
     >>> run.gap[0].tolist()
     [0.125, 0.03125, 0.0078125]
     """
-    steps, batch_size = count(steps, "steps"), count(batch_size, "batch_size")
+    steps = count(steps, "steps")
+    rule = batch_size if isinstance(batch_size, BatchRule) else None
+    first_batch = rule.start if rule else count(batch_size, "batch_size")
     replicas, records = count(replicas, "replicas"), count(records, "records")
     threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     w1 = float_vector(start, objective.dim, "start")
-    _check(objective, noise, w1, batch_size)
+    check_setup(objective, noise, w1, first_batch)
+    if rule is not None:
+        check_rule(rule, noise, largest_batch(rule, objective, noise))
     measures = dict(measures or {})
     reserved = {*kernels.COLUMNS, "gap", "mean_gap", "average_gap"}
     clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
     if clash:
         raise ValueError(f"measure {clash[0]!r} is a statistic that every run records; choose another name")
     record = record_steps(steps, records)
-    plan = _plan(objective, optimizer, noise, w1, record, batch_size, seed, measures, running_means)
+    plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, measures, running_means)
     out = _execute(plan, replicas, record.size, 1 if config.DISABLE_JIT else threads, progress)
 
     columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(kernels.COLUMNS)}
@@ -306,7 +158,7 @@ def simulate(
         **columns,
     }
     status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
-    known = _known(objective, optimizer, noise, w1, steps, batch_size)
+    known = known_constants(objective, optimizer, noise, w1, steps, None if rule else first_batch)
     initial_gap = _initial_gap(objective, w1, minimum)
     if np.isfinite(initial_gap):
         known["Delta"] = initial_gap
@@ -320,7 +172,8 @@ def simulate(
         "schedule": optimizer.step.name if isinstance(optimizer.step, Schedule) else "constant",
         "noise": noise.name,
         "law": noise.law,
-        "batch": "constant",
+        "batch": rule.name if rule else "constant",
+        "rule": ({"form": rule.form, **rule.params._asdict()} if rule else {}),
         "seed": int(seed),
     }
     return Run(record, w1, statistics, status, initial_gap, known, facts)
@@ -349,7 +202,7 @@ def tune(
     noise: Noise,
     start: ArrayLike,
     steps: int,
-    batch_size: int = 1,
+    batch_size: int | BatchRule = 1,
     replicas: int = 64,
     seed: int = 0,
     measure: str = "mean_gap",

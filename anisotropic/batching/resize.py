@@ -1,0 +1,93 @@
+"""What does a rule see of a batch? The variances of its samples, at a cost that does not grow with the batch.
+
+For normal noise the batch mean and the sample variances are independent: the variance of coordinate j among b samples
+is sigma_j^2 chi^2_{b-1} / (b-1), and that of the projections <g_i, g> onto the batch mean g is
+(sum_j g_j^2 sigma_j^2) chi^2_{b-1} / (b-1). Both marginal laws are exact; they are drawn independently of each other,
+which ignores their correlation. For a finite sum the rows' own gradients are used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ..elementary import leaf
+from ..random import chi_square
+from ..records import FloatArray
+
+LARGEST = 2**62
+
+
+class Sampling(NamedTuple):
+    """What is known of the samples, and how a rule is applied."""
+
+    sigma: FloatArray
+    rho: float
+    population: int
+    interval: int
+    max_batch: int
+    shrink: bool
+    exact: bool
+
+
+@leaf
+def keep(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
+    """A constant batch."""
+    return batch
+
+
+@leaf
+def bounded(batch, wanted, sampling):
+    """The next batch: whole, within the cap, and not smaller unless the rule may shrink it."""
+    low = 2.0 if sampling.shrink else float(batch)
+    return int(min(max(math.ceil(wanted), low), float(sampling.max_batch)))
+
+
+@leaf
+def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
+    """Next batch under normal noise of variance sigma^2 + rho G^2 for one sample."""
+    if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):
+        return batch
+    along, freedom = 0.0, batch - 1.0
+    for j in range(w.size):
+        one = sampling.sigma[j] * sampling.sigma[j] + sampling.rho * true[j] * true[j]
+        direction = true[j] if sampling.exact else mean[j]
+        along += direction * direction * one
+        variance[j] = one if sampling.exact else one * chi_square(freedom, stream, j) / freedom
+    if not sampling.exact:
+        along *= chi_square(freedom, stream, w.size) / freedom
+    return bounded(batch, decide(batch, true if sampling.exact else mean, variance, along, 0, stream.step, history, rule), sampling)
+
+
+@leaf
+def row_moments(sample_gradient, w, po, rows, mean, variance, row, divisor):
+    """Variance of each coordinate among the gradients of `rows`, and of their projections onto `mean`."""
+    total = along = 0.0
+    for j in range(w.size):
+        variance[j] = 0.0
+        total += mean[j] * mean[j]
+    for i in range(rows.size):
+        sample_gradient(w, po, rows[i : i + 1], row)
+        product = 0.0
+        for j in range(w.size):
+            difference = row[j] - mean[j]
+            variance[j] += difference * difference / divisor
+            product += row[j] * mean[j]
+        along += (product - total) * (product - total) / divisor
+    return along
+
+
+@leaf
+def by_rows(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
+    """Next batch of a finite sum: variances among the rows of the batch, or among all rows for the exact form.
+
+    The exact form gets all row numbers in `rows` from its own buffer behind the batch.
+    """
+    if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):
+        return batch
+    n = sampling.population
+    if sampling.exact:
+        along = row_moments(sample_gradient, w, po, rows[rows.size - n :], true, variance, row, float(n))
+        return bounded(batch, decide(batch, true, variance, along, n, stream.step, history, rule), sampling)
+    along = row_moments(sample_gradient, w, po, rows[:batch], mean, variance, row, batch - 1.0)
+    return bounded(batch, decide(batch, mean, variance, along, n, stream.step, history, rule), sampling)

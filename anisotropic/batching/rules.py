@@ -1,0 +1,247 @@
+r"""Which tests are there? Norm test, (augmented) inner-product test, coordinate-wise norm test, noise scale.
+
+Each asks whether the batch gradient g of b samples is good enough, and if not, how large a batch would be:
+with V_j the variance of one sample in coordinate j and r = V / (eta^2 \|g\|^2) the wanted size, the next batch is
+ceil(r), never smaller than now unless asked. Three forms: "exact" uses the true gradient and variance (an oracle);
+"plug_in" the batch's own; "unbiased" corrects \|g\|^2 by V / b, and doubles the batch where that is not positive.
+
+The plug-in norm test equals the exact one with eta^2 / (1 - eta^2) in place of eta^2, and at eta >= 1 it does not see
+noise at all: derived in docs/theory/batch_tests.md.
+
+References
+----------
+Byrd, Chin, Nocedal, Wu, Math. Program. 134, 2012 (norm test). Bollapragada, Byrd, Nocedal, SIAM J. Optim. 28, 2018,
+arXiv 1710.11258 (inner-product test). Lau, Liu, Kolar, arXiv 2402.11215 (with AdaGrad). McCandlish et al., arXiv
+1812.06162 (noise scale).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+from ..elementary import leaf
+from ..records import BatchRule, count, float_parameter
+
+FORMS = ("plug_in", "exact", "unbiased")
+
+
+class NormTest(NamedTuple):
+    """eta, and whether the squared norm is corrected; finite-population correction."""
+
+    eta: float
+    unbiased: bool
+    correct: bool
+
+
+class InnerProduct(NamedTuple):
+    """theta, nu, whether the squared norm is corrected, correction, and the backup's number of gradients and gamma."""
+
+    theta: float
+    nu: float
+    unbiased: bool
+    correct: bool
+    backup: int
+    gamma: float
+
+
+class Coordinates(NamedTuple):
+    """eta, and the floor under the squared entries."""
+
+    eta: float
+    floor: float
+    unbiased: bool
+    correct: bool
+
+
+class Scale(NamedTuple):
+    """Multiple of the noise scale."""
+
+    c: float
+    unbiased: bool
+
+
+@leaf
+def finite(wanted, population, correct):
+    """Sampling n rows without replacement needs r n / (n - 1 + r) where replacement would need r."""
+    if not correct or population == 0:
+        return wanted
+    if wanted > 1e15:
+        return float(population)
+    return wanted * population / (population - 1.0 + wanted)
+
+
+@leaf
+def ratio(variance, scale, square, batch, unbiased):
+    """variance / (scale square), with the square corrected for its bias variance / batch where asked."""
+    if unbiased:
+        square -= variance / batch
+        if square <= 0.0:
+            return 2.0 * batch
+    if square <= 0.0:
+        return 1e300 if variance > 0.0 else float(batch)
+    return variance / (scale * square)
+
+
+@leaf
+def norm_decide(batch, gradient, variance, along, population, t, history, rule):
+    """V / (eta^2 |g|^2)."""
+    total = square = 0.0
+    for j in range(gradient.size):
+        total += variance[j]
+        square += gradient[j] * gradient[j]
+    return finite(ratio(total, rule.eta * rule.eta, square, batch, rule.unbiased), population, rule.correct)
+
+
+@leaf
+def inner_product_decide(batch, gradient, variance, along, population, t, history, rule):
+    """The larger of Var<g_i, g> / (theta^2 |g|^4) and (V - Var<g_i, g> / |g|^2) / (nu^2 |g|^2).
+
+    With a backup the last gradients' average takes the place of g where it is shorter than gamma |g|.
+    """
+    total = square = 0.0
+    for j in range(gradient.size):
+        total += variance[j]
+        square += gradient[j] * gradient[j]
+    if rule.backup > 0:
+        slot, seen, average = (t - 1) % rule.backup, min(t, rule.backup), 0.0
+        for j in range(gradient.size):
+            history[slot, j] = gradient[j]
+            entry = 0.0
+            for i in range(seen):
+                entry += history[i, j]
+            average += (entry / seen) ** 2
+        if seen == rule.backup and average < rule.gamma * rule.gamma * square:
+            along *= average / square if square > 0.0 else 1.0
+            square = average
+    beside = max(total - (along / square if square > 0.0 else 0.0), 0.0)
+    wanted = ratio(beside, rule.nu * rule.nu, square, batch, rule.unbiased)
+    if square > 0.0:
+        wanted = max(wanted, ratio(along / square, rule.theta * rule.theta, square, batch, rule.unbiased))
+    return finite(wanted, population, rule.correct)
+
+
+@leaf
+def coordinate_decide(batch, gradient, variance, along, population, t, history, rule):
+    """The largest of V_j / (eta^2 (g_j^2 + floor)) over the coordinates."""
+    wanted = 0.0
+    for j in range(gradient.size):
+        square = gradient[j] * gradient[j]
+        if rule.unbiased:
+            square = max(square - variance[j] / batch, 0.0)
+        wanted = max(wanted, ratio(variance[j], rule.eta * rule.eta, square + rule.floor, batch, False))
+    return finite(wanted, population, rule.correct)
+
+
+@leaf
+def scale_decide(batch, gradient, variance, along, population, t, history, rule):
+    """c V / |g|^2."""
+    total = square = 0.0
+    for j in range(gradient.size):
+        total += variance[j]
+        square += gradient[j] * gradient[j]
+    return rule.c * ratio(total, 1.0, square, batch, rule.unbiased)
+
+
+def _form(form: str) -> tuple[bool, bool]:
+    if form not in FORMS:
+        raise ValueError(f"form = {form!r}; expected one of {', '.join(map(repr, FORMS))}")
+    return form == "exact", form == "unbiased"
+
+
+def _rule(name: str, decide, params, form: str, start, max_batch, interval, shrink, slots: int = 0) -> BatchRule:
+    start = count(start, "start")
+    if start < 2 and form != "exact":
+        raise ValueError(f"start = {start}: the variance of a batch of one is not defined; start from at least 2")
+    if max_batch is not None and count(max_batch, "max_batch") < start:
+        raise ValueError(f"max_batch = {max_batch} is below the start {start}; expected a cap of at least the first batch")
+    return BatchRule(
+        name, decide, params, start=start, max_batch=max_batch, interval=count(interval, "interval"),
+        shrink=bool(shrink), exact=form == "exact", slots=slots, form=form,
+    )  # fmt: skip
+
+
+def norm_test(
+    eta: float, form: str = "plug_in", max_batch: int | None = None, *, start: int = 2, interval: int = 1,
+    shrink: bool = False, finite_population: bool = False,
+) -> BatchRule:  # fmt: skip
+    r"""Norm test: enlarge the batch unless V / b <= eta^2 \|g\|^2.
+
+    Parameters
+    ----------
+    eta : float
+        Positive. The plug-in form with eta >= 1 cannot see noise and warns.
+    form : {"plug_in", "exact", "unbiased"}
+    max_batch : int, optional
+        Cap; default none (for a finite sum: its number of rows).
+    start : int
+        First batch, at least 2 (the variance of one sample is not defined) unless the form is exact.
+    interval : int
+        Test every so many steps.
+    shrink : bool
+        Whether the batch may become smaller.
+    finite_population : bool
+        For rows drawn without replacement: r n / (n - 1 + r) in place of r.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> an.batching.norm_test(0.5).params.eta
+    0.5
+    """
+    eta = float_parameter(eta, "eta")
+    _, unbiased = _form(form)
+    if form == "plug_in" and eta >= 1.0:
+        warnings.warn(
+            f"the plug-in norm test with eta = {eta:g} >= 1 cannot see noise: |g|^2 itself contains V / b; "
+            "use eta < 1, or form='unbiased'",
+            stacklevel=2,
+        )
+    params = NormTest(eta, unbiased, bool(finite_population))
+    return _rule("norm test", norm_decide, params, form, start, max_batch, interval, shrink)
+
+
+def inner_product_test(
+    theta: float, nu: float, form: str = "plug_in", max_batch: int | None = None, *, start: int = 2, interval: int = 1,
+    shrink: bool = False, finite_population: bool = False, backup: int = 0, gamma: float = 0.38,
+) -> BatchRule:  # fmt: skip
+    r"""Augmented inner-product test: Var<g_i, g> / b <= theta^2 \|g\|^4 and the rest / b <= nu^2 \|g\|^2.
+
+    Where the noise has effective rank above 1 / theta^2 the plug-in form goes blind at the noise floor, and its second
+    half never fires for nu >= 1; `simulate` warns with the rank. ``nu=inf`` leaves the inner-product half alone.
+
+    Parameters
+    ----------
+    theta, nu : float
+        Positive.
+    backup : int
+        Keep the last `backup` gradients (10 in the source) and use their average in place of g where its norm is below
+        `gamma` times that of g; 0 is off.
+    form, max_batch, start, interval, shrink, finite_population
+        As for `norm_test`.
+    """
+    theta, gamma = float_parameter(theta, "theta"), float_parameter(gamma, "gamma")
+    nu = 1e150 if nu == float("inf") else float_parameter(nu, "nu")
+    _, unbiased = _form(form)
+    params = InnerProduct(theta, nu, unbiased, bool(finite_population), count(backup, "backup", low=0), gamma)
+    return _rule("inner-product test", inner_product_decide, params, form, start, max_batch, interval, shrink, params.backup)
+
+
+def coordinate_norm_test(
+    eta: float, floor: float, form: str = "plug_in", max_batch: int | None = None, *, start: int = 2, interval: int = 1,
+    shrink: bool = False, finite_population: bool = False,
+) -> BatchRule:  # fmt: skip
+    """Norm test in every coordinate: V_j / b <= eta^2 (g_j^2 + floor) for all j.
+
+    Without a floor one coordinate whose gradient vanishes asks for an infinite batch; floor > 0 is required.
+    """
+    params = Coordinates(float_parameter(eta, "eta"), float_parameter(floor, "floor"), _form(form)[1], bool(finite_population))
+    return _rule("coordinate norm test", coordinate_decide, params, form, start, max_batch, interval, shrink)
+
+
+def noise_scale(
+    c: float, form: str = "unbiased", max_batch: int | None = None, *, start: int = 2, interval: int = 1, shrink: bool = False
+) -> BatchRule:
+    r"""Batch = c times the simple noise scale V / \|G\|^2: the norm test with eta = c^(-1/2), by its other name."""
+    params = Scale(float_parameter(c, "c"), _form(form)[1])
+    return _rule("noise scale", scale_decide, params, form, start, max_batch, interval, shrink)

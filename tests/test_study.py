@@ -126,6 +126,11 @@ class TestGrid:
         assert seeds["a", 1, 0.1] == seeds["b", 1, 0.2] != seeds["a", 2, 0.1]
         assert all(0 <= s < 2**63 for s in seeds.values())
 
+    def test_key_follows_the_seed(self):
+        point = {"n": 1, "kind": "a"}
+        keys = [squares(unpaired=u).key(point) for u in (("step",), ("kind",), ("step", "other"))]
+        assert keys[0] == keys[2] != keys[1]
+
     def test_include_drops_points(self):
         study = squares(include=lambda n, kind: n < 3 or kind == "a")
         points = [(p["n"], p["kind"]) for p in study.points(study.grid())]
@@ -163,6 +168,7 @@ class TestCode:
             base.replace("The mean shrinks.", "The mean is small."),
             base.replace("[4, 16, 64]", "[4, 16, 64, 256]"),
             base.replace('QUICK = {"n": [4]', 'QUICK = {"n": [16]'),
+            base.replace("[4, 16, 64]", "list(range(4, 65, 20))"),
             base.replace("How large", "How small"),
             base.replace("    time.sleep(WAIT)", "    time.sleep(WAIT)  # a nap"),
         ]

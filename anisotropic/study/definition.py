@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .results import Results
 
 UNPAIRED = ("optimizer", "step")
+GRIDS = {"AXES", "QUICK"}
 RESERVED = ("seed", "quick", "results", "executor", "workers", "json", "quiet", "from_manifest", "help", "word")
 Axes = dict[str, list[Any]]
 
@@ -144,10 +145,11 @@ class Study:
         return int.from_bytes(hashlib.sha256(canonical(paired).encode()).digest()[:8], "big") >> 1
 
     def key(self, point: Mapping[str, Any]) -> str:
-        """Name of a cell in the store: hash of the point, the code that computes it and the package version."""
+        """Name of a cell in the store: hash of point, seed, the code that computes it and the package version."""
         from .. import __version__
 
-        return hashlib.sha256(f"{canonical(point)}|{self.fingerprint()}|{__version__}".encode()).hexdigest()
+        parts = (canonical(point), str(self.seed(point)), self.fingerprint(), __version__)
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """Hash of the code that can change a number; see `code_of`."""
@@ -269,11 +271,12 @@ def _names_used(node: ast.AST) -> set[str]:
 
 
 def _names_defined(node: ast.stmt) -> set[str]:
-    """Names bound by a definition or by an assignment without a call; empty for statements that must always count."""
+    """Names bound by a definition, or by an assignment without a call; empty for statements that always count."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if all(isinstance(t, ast.Name) for t in targets) and not any(isinstance(n, ast.Call) for n in ast.walk(node)):
-            return {t.id for t in targets if isinstance(t, ast.Name)}
+        names = {t.id for t in targets if isinstance(t, ast.Name)}
+        if len(names) == len(targets) and (names <= GRIDS or not any(isinstance(n, ast.Call) for n in ast.walk(node))):
+            return names
     return set()

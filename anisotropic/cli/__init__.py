@@ -46,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     anisotropic ...
     0
     """
-    from ..extras import MissingExtra
-    from ..study.store import StudyError
-
     try:
         if "_ANISOTROPIC_COMPLETE" in os.environ:
             cli.main(prog_name="anisotropic")
@@ -64,17 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show(sys.stderr)
         return USAGE
-    except StudyError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return USAGE
-    except MissingExtra as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXTRA
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INCOMPLETE
-    except Exception:
-        import traceback
+    except Exception as error:
+        return _explained(error)
 
-        traceback.print_exc()
-        return UNEXPECTED
+
+def _explained(error: Exception) -> int:
+    """Say what went wrong; the classes are looked up only here, since they cost NumPy."""
+    from ..extras import MissingExtra
+    from ..study.store import StudyError
+
+    if isinstance(error, (MissingExtra, StudyError)):
+        print(f"Error: {error}", file=sys.stderr)
+        return EXTRA if isinstance(error, MissingExtra) else USAGE
+    import traceback
+
+    traceback.print_exception(error)
+    return UNEXPECTED

@@ -90,7 +90,10 @@ def _boxed(bound: Bound) -> bool:
 
 
 def huber_axes(bound: Bound) -> Axes:
-    """What may vary for a bound; lengths are in units of half the box, smoothness of the first coordinate is 1."""
+    """What may vary for a bound; lengths are in units of half the box, smoothness of the first coordinate is 1.
+
+    Bounds about the Polyak-Lojasiewicz constant or about quadratics get quadratics, those about (L0, L1) cosh.
+    """
     axes = {
         "dim": (1.0, 6.99),
         "log2_steps": (0.0, 9.0),
@@ -113,8 +116,10 @@ def huber_axes(bound: Bound) -> Axes:
         axes["log10_eps"] = (-4.0, 2.0)
     if "beta" in bound.constants:
         axes["log10_forgetting"] = (-3.0, -0.01)
-    if "mu" in bound.constants:
+    if "mu" in bound.constants or "quadratic" in bound.requires.objectives:
         del axes["log10_width"]
+    if "L1" in bound.constants:
+        axes |= {"log10_width": (-1.0, 0.5), "start": (-2.0, 2.0)}
     if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
         for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
             del axes[name]
@@ -126,6 +131,8 @@ def huber_axes(bound: Bound) -> Axes:
 def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     curvature = power_law(dim, at["curvature_decay"])
     place = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
+    if "L1" in bound.constants:
+        return problems.cosh(curvature, 10 ** at["log10_width"], **place)
     if "log10_width" in at:
         return problems.pseudo_huber(curvature, 10 ** at["log10_width"], **place)
     return problems.quadratic(curvature, **place)

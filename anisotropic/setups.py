@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -186,23 +187,58 @@ _NONCONVEX = (
 )
 
 
-def _nonconvex(name: str) -> Callable[[], Setup]:
+def _nonconvex(name: str) -> Setup:
     replicas = 2 if name == "nonconvex_adagrad_det" else 64
-    return lambda: _cosine_cell(name, 10, SPARSE, 1000, 64, replicas=replicas)
+    return _cosine_cell(name, 10, SPARSE, 1000, 64, replicas=replicas)
+
+
+def _nonconvex_adagrad_gen() -> Setup:
+    """Hyperbolic cosines from 3: at the start the curvature is 200 times that at the minimizer."""
+    f, sigma = problems.cosh(np.ones(10), 2.0), 0.5
+    optimizer = optimizers.adagrad(0.3, eps=1e-3, preset="nonconvex")
+    return Setup(bounds.nonconvex_adagrad_gen, f, optimizer, noises.gaussian(sigma), 3.0, 1000, 64, 64)
+
+
+def _unconstrained(name: str) -> Setup:
+    """Gradients without noise, iterates without a box, a start on the straight part of pseudo-Huber functions."""
+    c = power_law(10, 1.0)
+    f = problems.quadratic(c) if name == "pl_adagrad" else problems.pseudo_huber(c, 0.5)
+    if name == "convex_adagrad_norm_free":
+        optimizer = optimizers.adagrad_norm(1.0, eps=0.1)
+    else:
+        optimizer = optimizers.adagrad(1.0, eps=0.1, preset="nonconvex" if name == "pl_adagrad" else "convex")
+    return Setup(bounds[name], f, optimizer, noises.none(), 3.0, 1000, replicas=2)  # type: ignore[index]
+
+
+def _sgd_separation_lower() -> Setup:
+    """Gradient descent with the largest step, on the quadratic that it cannot solve in 1,000 steps."""
+    from .bounds.separation import separation_instance
+
+    known = separation_instance(1000, 1000)
+    f = problems.quadratic(known["L"])
+    return Setup(bounds.sgd_separation_lower, f, optimizers.sgd(2.0), noises.none(), 1.0, 1000, replicas=2)
 
 
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
     "convex_diag_sgd": _convex_diag_sgd,
-    "convex_sgd_nonsmooth": lambda: _nonsmooth("convex_sgd_nonsmooth"),
+    "convex_sgd_nonsmooth": partial(_nonsmooth, "convex_sgd_nonsmooth"),
     "pl_sgd": _pl_sgd,
     "convex_adagrad": _convex_adagrad,
     "convex_adagrad_active": _convex_adagrad_active,
     "convex_adagrad_norm": _convex_adagrad_norm,
-    "convex_adagrad_nonsmooth": lambda: _nonsmooth("convex_adagrad_nonsmooth"),
+    "convex_adagrad_nonsmooth": partial(_nonsmooth, "convex_adagrad_nonsmooth"),
     "convex_adagrad_hp": _convex_adagrad_hp,
-    **{name: _nonconvex(name) for name in (*_NONCONVEX, "nonconvex_signsgd_gaussian", "nonconvex_adagrad_det")},
+    **{name: partial(_nonconvex, name) for name in _NONCONVEX},
+    "nonconvex_signsgd_gaussian": partial(_nonconvex, "nonconvex_signsgd_gaussian"),
+    "nonconvex_adagrad_det": partial(_nonconvex, "nonconvex_adagrad_det"),
+    "nonconvex_adagrad_gen": _nonconvex_adagrad_gen,
+    **{
+        name: partial(_unconstrained, name)
+        for name in ("convex_adagrad_free_separable", "convex_adagrad_norm_free", "pl_adagrad")
+    },
+    "sgd_separation_lower": _sgd_separation_lower,
 }
 
 

@@ -16,13 +16,13 @@ def runs(grid):
     return {label: cell() for label, cell in grid.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in setups.names() if not name.startswith("nonconvex")])
-def test_every_convex_bound_has_a_setup_on_which_it_holds(name):
+@pytest.mark.parametrize("name", [n for n in setups.names() if setups.for_bound(n).objective.box is not None])
+def test_every_bound_in_a_box_holds_on_its_setup(name):
     setup = setups.for_bound(name)
     verdict = setup.verify()
     assert setup.bound is bounds[name] and verdict.theorem == name
     assert verdict.status == "not contradicted"
-    assert 1 <= verdict.slack < 30
+    assert 1 - 1e-9 <= verdict.slack < 30
 
 
 def test_every_bound_has_a_setup():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import kernels
-from .batching.resize import LARGEST, Sampling, by_law, by_rows, keep
+from .batching.resize import LARGEST, Sampling, by_law, by_rows, compiled, keep
 from .random import key_words
 from .records import (
     BatchRule,
@@ -93,7 +93,7 @@ def make_plan(
         optimizer.update,
         schedule.factor if schedule else kernels.one,
         (by_rows if rows else by_law) if rule else keep,
-        rule.decide if rule else kernels.no_decision,
+        compiled(rule.decide) if rule else kernels.no_decision,
         composed,
     )
     parameters = (
@@ -140,10 +140,11 @@ def _sampling(rule: BatchRule | None, objective: Objective, noise: Noise, cap: i
     return Sampling(sigma, noise.rho, population, rule.interval, cap, rule.shrink, rule.exact)
 
 
-def check_rule(rule: BatchRule, noise: Noise, cap: int) -> None:
+def check_rule(rule: BatchRule, objective: Objective, noise: Noise, cap: int) -> None:
     if rule.start > cap:
         raise ValueError(
-            f"the batch rule starts at {rule.start}, above the {cap} that {noise.name} noise and the data allow; start lower"
+            f"the batch rule starts at {rule.start}, above the {cap} that {noise.name} noise and the data allow; "
+            "start lower"
         )
     if not rule.exact and noise.law not in ("gaussian", "rows", "none"):
         raise ValueError(
@@ -152,15 +153,16 @@ def check_rule(rule: BatchRule, noise: Noise, cap: int) -> None:
         )
     if rule.exact and noise.sigma is None and noise.law != "rows":
         raise ValueError(f"the exact form of the {rule.name} needs sigma, which {noise.name} noise does not state")
-    theta, nu = getattr(rule.params, "theta", None), getattr(rule.params, "nu", None)
+    theta = getattr(rule.params, "theta", None)
     if theta is not None and noise.sigma is not None and rule.form == "plug_in":
-        variances = np.atleast_1d(noise.sigma) ** 2
+        variances = float_vector(noise.sigma, objective.dim, "sigma", low=0.0) ** 2
         rank = float(variances.sum() ** 2 / max((variances**2).sum(), 1e-300))
         reach = max(1, rule.params.backup) / theta**2
-        if rank > reach and nu >= 1.0:
+        if rank > reach and rule.params.nu >= 1.0:
             warnings.warn(
-                f"the inner-product test with theta = {theta:g}, nu = {nu:g} is blind at the noise floor: "
-                f"the noise has effective rank {rank:.1f}, above {reach:.3g}; use a smaller theta and nu < 1, or the norm test",
+                f"the inner-product test with theta = {theta:g}, nu = {rule.params.nu:g} is blind at the noise floor: "
+                f"the noise has effective rank {rank:.1f}, above {reach:.3g}; use a smaller theta and nu < 1, "
+                "or the norm test",
                 stacklevel=3,
             )
 

@@ -313,8 +313,8 @@ class BatchRule:
     Parameters
     ----------
     name : str
-    decide : njit function ``(batch, gradient, variance, along, population, t, history, params) -> float``
-        The wanted batch. `gradient` is the batch mean and `variance` the variance of one sample in each coordinate,
+    decide : function ``(batch, gradient, variance, along, population, t, history, params) -> float``
+        The wanted batch, written for Numba and compiled or not (`simulate` compiles it). `gradient` is the batch mean and `variance` the variance of one sample in each coordinate,
         both ``(d,)``, `along` the variance of the projections of samples onto `gradient`; `population` the rows of a
         finite sum or 0; `history` an array ``(slots, d)`` of the rule's own.
     params : NamedTuple
@@ -343,9 +343,6 @@ class BatchRule:
     exact: bool = False
     slots: int = 0
     form: str = "plug_in"
-
-    def __post_init__(self) -> None:
-        module_level(self.decide, "decide")
 
 
 @dataclass(frozen=True, eq=False)
@@ -481,7 +478,8 @@ class Verdict:
     undecided ones where there are such. `slacks` are bound / estimate at all records that were looked at (for a lower
     bound estimate / bound). `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold
     for every number of replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an
-    error in the constant by more than this factor would have been seen.
+    error in the constant by more than this factor would have been seen. `statistic` is what is estimated over the
+    replicas: the mean, or for a bound that holds with probability 1 - delta that quantile.
     """
 
     status: str
@@ -503,6 +501,7 @@ class Verdict:
     terms: tuple[TermCheck, ...] = ()
     replicas: int = 0
     conditions: tuple[str, ...] = ()
+    statistic: str = "mean"
 
     @property
     def summary(self) -> str:
@@ -537,8 +536,9 @@ class Verdict:
             return lines[0]
         lo, hi = self.interval
         relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
+        what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
         measured = (
-            f"{self.measure} after {self.steps:,} steps: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
+            f"{what} after {self.steps:,} steps: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
             f"({self.interval_kind}; level {self.level:g}, {self.replicas:,} replicas)"
         )
         against = f"claim {relation} {self.bound:.4g}, slack {self.slack:.3g}, power {self.power:.3g}: "

@@ -136,7 +136,7 @@ def simulate(
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
     if rule is not None:
-        check_rule(rule, noise, largest_batch(rule, objective, noise))
+        check_rule(rule, objective, noise, largest_batch(rule, objective, noise))
     measures = dict(measures or {})
     reserved = {*kernels.COLUMNS, "gap", "mean_gap", "average_gap"}
     clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)

@@ -9,13 +9,29 @@ which ignores their correlation. For a finite sum the rows' own gradients are us
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
-from ..elementary import leaf
+from numba import config
+from numba.extending import register_jitable
+
+from ..elementary import FLAGS, leaf
 from ..random import chi_square
-from ..records import FloatArray
+from ..records import FloatArray, module_level
+from .rules import finite, ratio
 
 LARGEST = 2**62
+
+for _function in (finite, ratio):
+    register_jitable(fastmath=FLAGS, error_model="numpy")(_function)
+
+
+@cache
+def compiled(decide: Callable) -> Callable:
+    """A rule's function for the kernel; one that is compiled already stays as it is."""
+    ready = decide if config.DISABLE_JIT or hasattr(decide, "py_func") else leaf(decide)
+    return module_level(ready, "decide")
 
 
 class Sampling(NamedTuple):
@@ -40,7 +56,9 @@ def keep(decide, sample_gradient, batch, w, true, mean, rows, variance, row, his
 def bounded(batch, wanted, sampling):
     """The next batch: whole, within the cap, and not smaller unless the rule may shrink it."""
     low = 2.0 if sampling.shrink else float(batch)
-    return int(min(max(math.ceil(wanted), low), float(sampling.max_batch)))
+    if not wanted > low:
+        return int(low)
+    return sampling.max_batch if wanted >= sampling.max_batch else int(math.ceil(wanted))
 
 
 @leaf
@@ -56,7 +74,8 @@ def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, h
         variance[j] = one if sampling.exact else one * chi_square(freedom, stream, j) / freedom
     if not sampling.exact:
         along *= chi_square(freedom, stream, w.size) / freedom
-    return bounded(batch, decide(batch, true if sampling.exact else mean, variance, along, 0, stream.step, history, rule), sampling)
+    seen = true if sampling.exact else mean
+    return bounded(batch, decide(batch, seen, variance, along, 0, stream.step, history, rule), sampling)
 
 
 @leaf

@@ -5,6 +5,9 @@ with V_j the variance of one sample in coordinate j and r = V / (eta^2 \|g\|^2) 
 ceil(r), never smaller than now unless asked. Three forms: "exact" uses the true gradient and variance (an oracle);
 "plug_in" the batch's own; "unbiased" corrects \|g\|^2 by V / b, and doubles the batch where that is not positive.
 
+Everything here is plain Python, so that a training loop can ask the rules without a compiler; `resize` compiles the same
+functions for a simulation.
+
 The plug-in norm test equals the exact one with eta^2 / (1 - eta^2) in place of eta^2, and at eta >= 1 it does not see
 noise at all: derived in docs/theory/batch_tests.md.
 
@@ -18,9 +21,9 @@ arXiv 1710.11258 (inner-product test). Lau, Liu, Kolar, arXiv 2402.11215 (with A
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from ..elementary import leaf
 from ..records import BatchRule, count, float_parameter
 
 FORMS = ("plug_in", "exact", "unbiased")
@@ -61,7 +64,6 @@ class Scale(NamedTuple):
     unbiased: bool
 
 
-@leaf
 def finite(wanted, population, correct):
     """Sampling n rows without replacement needs r n / (n - 1 + r) where replacement would need r."""
     if not correct or population == 0:
@@ -71,7 +73,6 @@ def finite(wanted, population, correct):
     return wanted * population / (population - 1.0 + wanted)
 
 
-@leaf
 def ratio(variance, scale, square, batch, unbiased):
     """variance / (scale square), with the square corrected for its bias variance / batch where asked."""
     if unbiased:
@@ -83,7 +84,6 @@ def ratio(variance, scale, square, batch, unbiased):
     return variance / (scale * square)
 
 
-@leaf
 def norm_decide(batch, gradient, variance, along, population, t, history, rule):
     """V / (eta^2 |g|^2)."""
     total = square = 0.0
@@ -93,7 +93,6 @@ def norm_decide(batch, gradient, variance, along, population, t, history, rule):
     return finite(ratio(total, rule.eta * rule.eta, square, batch, rule.unbiased), population, rule.correct)
 
 
-@leaf
 def inner_product_decide(batch, gradient, variance, along, population, t, history, rule):
     """The larger of Var<g_i, g> / (theta^2 |g|^4) and (V - Var<g_i, g> / |g|^2) / (nu^2 |g|^2).
 
@@ -121,7 +120,6 @@ def inner_product_decide(batch, gradient, variance, along, population, t, histor
     return finite(wanted, population, rule.correct)
 
 
-@leaf
 def coordinate_decide(batch, gradient, variance, along, population, t, history, rule):
     """The largest of V_j / (eta^2 (g_j^2 + floor)) over the coordinates."""
     wanted = 0.0
@@ -129,18 +127,17 @@ def coordinate_decide(batch, gradient, variance, along, population, t, history, 
         square = gradient[j] * gradient[j]
         if rule.unbiased:
             square = max(square - variance[j] / batch, 0.0)
-        wanted = max(wanted, ratio(variance[j], rule.eta * rule.eta, square + rule.floor, batch, False))
+        wanted = max(wanted, variance[j] / (rule.eta * rule.eta * (square + rule.floor)))
     return finite(wanted, population, rule.correct)
 
 
-@leaf
 def scale_decide(batch, gradient, variance, along, population, t, history, rule):
     """c V / |g|^2."""
     total = square = 0.0
     for j in range(gradient.size):
         total += variance[j]
         square += gradient[j] * gradient[j]
-    return rule.c * ratio(total, 1.0, square, batch, rule.unbiased)
+    return ratio(total, 1.0 / rule.c, square, batch, rule.unbiased)
 
 
 def _form(form: str) -> tuple[bool, bool]:
@@ -149,12 +146,15 @@ def _form(form: str) -> tuple[bool, bool]:
     return form == "exact", form == "unbiased"
 
 
-def _rule(name: str, decide, params, form: str, start, max_batch, interval, shrink, slots: int = 0) -> BatchRule:
+def _rule(
+    name: str, decide: Callable, params: Any, form: str, start: int, max_batch: int | None, interval: int, shrink: bool,
+    slots: int = 0,
+) -> BatchRule:  # fmt: skip
     start = count(start, "start")
     if start < 2 and form != "exact":
         raise ValueError(f"start = {start}: the variance of a batch of one is not defined; start from at least 2")
     if max_batch is not None and count(max_batch, "max_batch") < start:
-        raise ValueError(f"max_batch = {max_batch} is below the start {start}; expected a cap of at least the first batch")
+        raise ValueError(f"max_batch = {max_batch} is below the start {start}; expected a cap of at least the start")
     return BatchRule(
         name, decide, params, start=start, max_batch=max_batch, interval=count(interval, "interval"),
         shrink=bool(shrink), exact=form == "exact", slots=slots, form=form,
@@ -224,7 +224,9 @@ def inner_product_test(
     nu = 1e150 if nu == float("inf") else float_parameter(nu, "nu")
     _, unbiased = _form(form)
     params = InnerProduct(theta, nu, unbiased, bool(finite_population), count(backup, "backup", low=0), gamma)
-    return _rule("inner-product test", inner_product_decide, params, form, start, max_batch, interval, shrink, params.backup)
+    return _rule(
+        "inner-product test", inner_product_decide, params, form, start, max_batch, interval, shrink, params.backup
+    )
 
 
 def coordinate_norm_test(
@@ -235,13 +237,15 @@ def coordinate_norm_test(
 
     Without a floor one coordinate whose gradient vanishes asks for an infinite batch; floor > 0 is required.
     """
-    params = Coordinates(float_parameter(eta, "eta"), float_parameter(floor, "floor"), _form(form)[1], bool(finite_population))
+    eta, floor = float_parameter(eta, "eta"), float_parameter(floor, "floor")
+    params = Coordinates(eta, floor, _form(form)[1], bool(finite_population))
     return _rule("coordinate norm test", coordinate_decide, params, form, start, max_batch, interval, shrink)
 
 
 def noise_scale(
-    c: float, form: str = "unbiased", max_batch: int | None = None, *, start: int = 2, interval: int = 1, shrink: bool = False
-) -> BatchRule:
+    c: float, form: str = "unbiased", max_batch: int | None = None, *, start: int = 2, interval: int = 1,
+    shrink: bool = False,
+) -> BatchRule:  # fmt: skip
     r"""Batch = c times the simple noise scale V / \|G\|^2: the norm test with eta = c^(-1/2), by its other name."""
     params = Scale(float_parameter(c, "c"), _form(form)[1])
     return _rule("noise scale", scale_decide, params, form, start, max_batch, interval, shrink)

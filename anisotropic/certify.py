@@ -13,13 +13,14 @@ share step_j L_j share one Gram matrix, so that the preconditioned method needs 
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from .extras import require
+from .names import no_such_name
 from .records import FloatArray, count, float_vector
 
 SOLVER = "CLARABEL"
@@ -207,3 +208,9 @@ def _upper_end(
     deficit = max(0.0, *(-float(np.linalg.eigvalsh(slack)[0]) for slack in slacks))
     rounding = 1e-14 * (m + 1) * max(1.0, float(repaired.sum()))
     return float(prices @ program.shares) + (m + 1) * deficit + rounding, slacks
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

@@ -15,13 +15,14 @@ import re
 import zlib
 from array import array
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from scipy import sparse
 
 from .extras import require
+from .names import nearest, no_such_name
 from .records import FloatArray, count
 
 #: A file in the data folder has its name less one of these endings; what is left has no dot, or ends like a split.
@@ -117,11 +118,10 @@ def _unknown(name: str) -> Exception:
     if os.sep in name:
         names = ", ".join(available())
         return FileNotFoundError(f"there is no file {name}; give the path of a LIBSVM text file or one of {names}")
-    near = get_close_matches(name, available(), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(available())}."
+    hint = nearest(name, available()) or f"; known here: {', '.join(available())}"
     home = os.environ.get(HOME_VARIABLE)
     where = f"the folder {home}" if home else f"no folder, since {HOME_VARIABLE} is not set"
-    return ValueError(f"no data set or file is called {name!r}; {hint} Names were looked up in {where}")
+    return ValueError(f"no data set or file is called {name!r}{hint} (names were looked up in {where})")
 
 
 def _content(path: Path) -> bytes:
@@ -226,3 +226,9 @@ _PACKAGED: dict[str, Callable[[], tuple[sparse.csr_array, FloatArray]]] = {
     "breast_cancer": _breast_cancer,
     "digits": _digits,
 }
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

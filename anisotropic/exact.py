@@ -17,11 +17,12 @@ Derived here; docs/theory/exact.md has the steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .names import no_such_name
 from .records import FloatArray, count, float_vector
 
 
@@ -332,3 +333,9 @@ def stationary(
         return float("inf")
     moment = eta * sd**2 / m * (1.0 + beta) / ((1.0 - beta) * np.where(h > 0.0, h, 1.0) * room)
     return _gap(h, moment)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

@@ -12,12 +12,13 @@ for one Hessian; Gershgorin's sum is the (1,1)-norm that the first of them measu
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
+from .names import no_such_name
 from .records import FloatArray, float_vector
 
 #: Up to this size a sparse matrix is made dense where eigenvalues are needed.
@@ -357,3 +358,9 @@ def _polish(A: Any, vectors: FloatArray, iterations: int) -> FloatArray:
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 0.0, "gtol": 1e-10, "maxcor": 10}
     rows = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x.reshape(vectors.shape)
     return rows / np.linalg.norm(rows, axis=1)[:, None]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

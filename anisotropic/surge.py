@@ -12,12 +12,13 @@ al. (arXiv 2405.14578); formulas are derived in docs/theory/surge.md. SGD has th
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf
 
+from .names import no_such_name
 from .records import FloatArray, float_vector
 
 FORMS = ("exact", "small_batch", "large_batch")
@@ -288,3 +289,9 @@ def _sgd(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> tuple[float, 
     if not curved > 0.0:
         raise ValueError(f"the curvature along the gradient is {curved:g}; no step is best unless it is positive")
     return float(model.mean @ model.mean), curved, float(np.sum(model.hessian * covariance))
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

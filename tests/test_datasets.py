@@ -137,7 +137,7 @@ def test_names_are_found_in_the_data_folder(tmp_path, monkeypatch):
     assert datasets.load("plain.t")[0].shape == (2, 1)
     with pytest.raises(ValueError, match=r"called 'pakced'; did you mean 'packed'\?"):
         datasets.load("pakced")
-    with pytest.raises(ValueError, match=r"known here: breast_cancer, digits, packed, plain, plain\.t"):
+    with pytest.raises(ValueError, match=r"'zzz'; known here: breast_cancer, digits, packed, plain, plain\.t"):
         datasets.load("zzz")
     with pytest.raises(FileNotFoundError, match="there is no file .*missing; give the path"):
         datasets.load(tmp_path / "missing")

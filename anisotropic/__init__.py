@@ -19,6 +19,7 @@ _MODULES = (
     "certify",
     "datasets",
     "exact",
+    "extras",
     "geometry",
     "intervals",
     "noises",
@@ -57,10 +58,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
-    from difflib import get_close_matches
+    from .names import no_such_name
 
-    near = get_close_matches(name, __all__, n=1)
-    raise AttributeError(f"module 'anisotropic' has no name {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    raise no_such_name(__name__, name)
 
 
 def __dir__() -> list[str]:

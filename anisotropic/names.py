@@ -32,5 +32,5 @@ def no_such_name(module: str, name: str) -> AttributeError:
     found = vars(sys.modules[module])
     own = [k for k, v in found.items() if isfunction(v) and v.__module__ == module and not k.startswith("_")]
     known = found.get("__all__", own)
-    hint = nearest(name, known) or f"; it has {', '.join(sorted(known))}"
+    hint = nearest(name, known) or (f"; it has {', '.join(sorted(known))}" if len(known) <= 20 else "")
     return AttributeError(f"module {module!r} has no name {name!r}{hint}")

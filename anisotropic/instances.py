@@ -16,7 +16,7 @@ import numpy as np
 
 from . import bounds, noises, optimizers, problems
 from .bounds import symbols
-from .bounds.theorem import Bound
+from .bounds.theorem import Bound, Solver
 from .records import Objective, Optimizer, Run
 from .setups import Setup, power_law
 
@@ -82,7 +82,9 @@ def load_instance(path: str | Path, bound: Bound | None = None, family: Family |
 
 
 def _own_steps(bound: Bound) -> bool:
-    return any(symbols.step in bound._symbols(form) for form in bound.forms)
+    contents = bound.summands.values()
+    used = [c.needs if isinstance(c, Solver) else set().union(*(e.free_symbols for e in c.values())) for c in contents]
+    return any(symbols.step in u for u in used)
 
 
 def _boxed(bound: Bound) -> bool:

@@ -145,7 +145,7 @@ def known_constants(bound: Bound, run: Run) -> dict[str, Any]:
 def unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
     """Every hypothesis that is not met, as sentences."""
     found = list(bound.requires.unmet(run.facts))
-    unknown = bound._missing(bound._symbols(bound.forms[0]), bound._filled(known))
+    unknown = bound.missing(**known)
     found += dict.fromkeys(f"{_MEANINGS.get(n, n)} unknown" for n in unknown)
     found += [s for s in bound.violations(**known) if not (unknown and s.endswith("unknown"))]
     try:
@@ -223,6 +223,7 @@ def _judge(claim: _Claim, run: Run, values: FloatArray, level: float, interval: 
         "status": status,
         "reason": reason,
         "form": claim.form,
+        "statistic": f"{1 - claim.constants[0]['delta']:g} quantile" if claim.bound.probability else "mean",
         "estimate": float(limits.estimate[k]),
         "interval": (low, high),
         "interval_kind": guarantee[k],

@@ -81,6 +81,7 @@ def tuned_parts(minimise: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
     return {"bias": add(sympy.simplify(a / cap)), "noise": add(sympy.simplify(2 * sympy.sqrt(a * b)))}
 
 
+@lru_cache(maxsize=256)
 def tuned_terms(bound: Bound, form: str | None = None) -> dict[str, sympy.Expr]:
     """The terms of a form at the tuned step; the terms themselves where the bound has no step."""
     terms = bound.summands[form or bound.forms[0]]
@@ -120,6 +121,7 @@ def monomials(expression: sympy.Expr) -> list[sympy.Expr]:
     return list(sympy.Add.make_args(sympy.expand(expression)))
 
 
+@lru_cache(maxsize=1024)
 def exponents(monomial: sympy.Expr) -> dict[str, float]:
     """Powers of T and M in one summand, and of d when all coordinates are alike.
 
@@ -129,13 +131,15 @@ def exponents(monomial: sympy.Expr) -> dict[str, float]:
     flat = monomial.replace(s.total, lambda x: s.d * x).replace(s.largest, lambda x: x)
     powers = {}
     for x in (s.T, s.M, s.d):
-        power = sympy.simplify(x * sympy.diff(flat, x) / flat)
+        power = x * sympy.diff(flat, x) / flat
+        power = power if power.is_number else sympy.simplify(power)
         if not power.is_number:
             raise ValueError(f"{s.text(monomial)} is not a power of {x}")
         powers[x.name] = float(power)
     return powers
 
 
+@lru_cache(maxsize=256)
 def split(bound: Bound, *, tuned: bool = True, affine: bool = True) -> tuple[sympy.Expr, sympy.Expr]:
     """Bias and noise: the summands of the additive form without M, and those with M (at the tuned step if `tuned`)."""
     if bound.asymptotic is not None:

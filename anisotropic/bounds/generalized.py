@@ -12,7 +12,7 @@ import numpy as np
 from sympy import Eq, Gt, Le, exp, log, sqrt
 
 from . import stationary
-from .stationary import Descent
+from .stationary import NOISE_COST
 from .symbols import L0, L1, Delta, M, T, eps, largest, rho, scalar, sigma, theta, total, uniform_step
 from .theorem import Bound, Requires, Solver, Source
 
@@ -31,50 +31,44 @@ def kappa(c: float) -> float:
     return float(2 * (np.expm1(c) - c) / c**2)
 
 
-def _parts(values: dict[str, Any], th: float, lam: float | None) -> dict[str, float] | None:
-    """The bound for one theta, and for the best lambda or a given one; None where its denominator is not positive."""
+def _parts(values: dict[str, Any], th: float) -> dict[str, float] | None:
+    """The bound for one theta; None where its denominator 1 - mu is not positive."""
     eta, T_, e = values["step"], values["T"], np.asarray(values["eps"])
     s = np.asarray(values["sigma"]) / np.sqrt(values["M"])
     top = eta * float(np.max(values["L1"]))
     k = kappa(top)
     left = 1 - k * top * np.sqrt(1 + th**-2.0) / 2
-    if left - (lam or 0.0) <= 1e-9:
+    if left <= 1e-9:
         return None
     C = {"cross": float(np.sum(s)) * np.sqrt(T_), "eps": float(np.sum(np.sqrt(e**2 + s**2)))}
 
-    def best(size: float) -> tuple[float, dict[str, float]]:
+    def pieces(size: float) -> dict[str, float]:
         logs = 2 * np.log1p((s * np.sqrt(T_) + size) / e)
         curvature = k * eta * float(np.sum((values["L0"] + th * values["L1"] * s) * logs)) / 2
-        noise, bias = float(np.sum(s * logs)) / 2, values["Delta"] / eta
-        if lam is None:
-            return Descent(bias / left, curvature / left, noise / left**2).best()
-        found = {"bias": bias, "curvature": curvature, "noise": noise / lam}
-        found = {name: part / (left - lam) for name, part in found.items()}
-        return sum(found.values()), found
+        Q = {"bias": values["Delta"] / eta, "curvature": curvature, "noise": NOISE_COST * float(np.sum(s * logs))}
+        return stationary.split({name: part / left for name, part in Q.items()}, C)
 
-    size = stationary.fixed_point(lambda x: stationary.root(best(x)[0], sum(C.values())))
-    Q, parts = best(size)
-    found = stationary.split(Q, parts, C, stationary.root(Q, sum(C.values())))
-    return {name: float(part) / np.sqrt(T_) for name, part in found.items()}
+    size = stationary.fixed_point(lambda x: sum(pieces(x).values()))
+    return {name: float(part) / np.sqrt(T_) for name, part in pieces(size).items()}
+
+
+def _refused(values: dict[str, Any], advice: str) -> ValueError:
+    size = values["step"] * np.max(values["L1"])
+    return ValueError(f"step * max L1_j = {size:g} is too large for this form; {advice}")
 
 
 def _best_theta(values: dict[str, Any]) -> dict[str, float]:
-    found = [parts for th in THETAS if (parts := _parts(values, th, None)) is not None]
+    found = [parts for th in THETAS if (parts := _parts(values, th)) is not None]
     if not found:
-        raise ValueError(
-            f"step * max L1_j = {values['step'] * np.max(values['L1']):g} reaches the cap 1.2564; take a smaller step"
-        )
+        raise _refused(values, "the cap is 1.2564, so take a smaller step")
     return min(found, key=lambda parts: sum(parts.values()))
 
 
 def _readable(values: dict[str, Any]) -> dict[str, float]:
-    """theta = 1 and lambda = 1/2."""
-    parts = _parts(values, 1.0, 0.5)
+    """theta = 1."""
+    parts = _parts(values, 1.0)
     if parts is None:
-        raise ValueError(
-            f"step * max L1_j = {values['step'] * np.max(values['L1']):g} is too large for form 'readable', which "
-            "holds below 0.58; take form='solved' or a smaller step"
-        )
+        raise _refused(values, "it holds below 0.98, so take form='solved' or a smaller step")
     return parts
 
 
@@ -82,11 +76,11 @@ _S = scalar("S")
 
 
 def _equation() -> Eq:
-    s, c, lam = sigma / sqrt(M), uniform_step * largest(L1), scalar("lambda")
+    s, c = sigma / sqrt(M), uniform_step * largest(L1)
     k, size = scalar("kappa"), _S * sqrt(T)
     ell = 2 * log(1 + (sqrt(T) * s + size) / eps)
-    Q = (Delta / uniform_step + total((s / (2 * lam) + k * uniform_step * (L0 + theta * L1 * s) / 2) * ell)) / (
-        1 - lam - k * c * sqrt(1 + theta**-2) / 2
+    Q = (Delta / uniform_step + total((sqrt(2) * s + k * uniform_step * (L0 + theta * L1 * s) / 2) * ell)) / (
+        1 - k * c * sqrt(1 + theta**-2) / 2
     )
     return Eq(size**2, Q * (total(sqrt(eps**2 + s**2)) + sqrt(T) * total(s) + size), evaluate=False)
 
@@ -105,6 +99,6 @@ nonconvex_adagrad_gen = Bound(
     assumptions=[
         "noise of mean zero given the past, one-sample variance at most sigma_j^2",
         "|f_jj| <= L0_j + L1_j |f_j| for a separable f; otherwise the descent inequality itself",
-        "theta = 1 and lambda = 1/2 in form 'readable', both optimised in form 'solved'",
+        "theta = 1 in form 'readable', the best of a grid in form 'solved'",
     ],
 )

@@ -14,7 +14,7 @@ import sympy
 from sympy import Eq, Gt, Le, Lt, log, sqrt
 
 from . import stationary
-from .stationary import Descent
+from .stationary import NOISE_COST
 from .symbols import (
     Delta,
     G,
@@ -122,17 +122,19 @@ nonconvex_signsgd_gaussian = Bound(
 # ---- AdaGrad --------------------------------------------------------------------------------------------------------
 
 
-def _adagrad_parts(values: dict[str, Any], logs: np.ndarray) -> tuple[float, dict[str, float], dict[str, float]]:
-    """Q with its parts, and the parts of C, for logarithms ``logs >= E ln(v_T/eps^2)`` of the coordinates."""
+def _adagrad_parts(values: dict[str, Any], logs: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+    """The parts of Q and of C, for logarithms ``logs >= E ln(v_T/eps^2)`` of the coordinates."""
     s, eta = values["sigma"] / np.sqrt(values["M"]), values["step"]
-    Q, parts = Descent(
-        values["Delta"] / eta, eta * float(np.sum(values["L"] * logs)) / 2, float(np.sum(s * logs)) / 2
-    ).best()
+    Q = {
+        "bias": values["Delta"] / eta,
+        "curvature": eta * float(np.sum(values["L"] * logs)) / 2,
+        "noise": NOISE_COST * float(np.sum(s * logs)),
+    }
     C = {
         "cross": float(np.sum(s)) * np.sqrt(values["T"]),
         "eps": float(np.sum(np.sqrt(values["eps"] ** 2 + s**2))),
     }
-    return Q, parts, C
+    return Q, C
 
 
 def _over_root_T(parts: dict[str, float], T_: float) -> dict[str, float]:
@@ -143,22 +145,18 @@ def _fixed_log(values: dict[str, Any]) -> dict[str, float]:
     """ln v_T from the fixed point: E sqrt(v_Tj) <= eps_j + s_j sqrt(T) + G."""
     s = values["sigma"] / np.sqrt(values["M"])
 
-    def logs(size: float) -> np.ndarray:
-        return 2 * np.log1p((s * np.sqrt(values["T"]) + size) / values["eps"])
+    def pieces(size: float) -> dict[str, float]:
+        logs = 2 * np.log1p((s * np.sqrt(values["T"]) + size) / values["eps"])
+        return stationary.split(*_adagrad_parts(values, logs))
 
-    def next_size(size: float) -> float:
-        Q, _, C = _adagrad_parts(values, logs(size))
-        return stationary.root(Q, sum(C.values()))
-
-    size = stationary.fixed_point(next_size)
-    Q, parts, C = _adagrad_parts(values, logs(size))
-    return _over_root_T(stationary.split(Q, parts, C, stationary.root(Q, sum(C.values()))), values["T"])
+    size = stationary.fixed_point(lambda x: sum(pieces(x).values()))
+    return _over_root_T(pieces(size), values["T"])
 
 
 def _given_log(logs: sympy.Expr, values: dict[str, Any]) -> dict[str, float]:
     """The bound with a logarithm that is known in closed form."""
-    Q, parts, C = _adagrad_parts(values, np.asarray(evaluate(logs, values)))
-    return _over_root_T(stationary.split(Q, parts, C, stationary.root(Q, sum(C.values()))), values["T"])
+    pieces = stationary.split(*_adagrad_parts(values, np.asarray(evaluate(logs, values))))
+    return _over_root_T(pieces, values["T"])
 
 
 _s = sigma / sqrt(M)
@@ -170,14 +168,13 @@ _log_closed = log(1 + T * (_reach**2 + sigma**2 / M) / eps**2)
 def _equation(logs: sympy.Expr) -> sympy.Eq:
     """G^2 = Q (C + G) for the bound S = G/sqrt(T), with the logarithms as they are."""
     size = _S * sqrt(T)
-    A = Delta / uniform_step + uniform_step * total(L * logs) / 2
-    B = total(_s * logs) / 2
+    Q = Delta / uniform_step + total((uniform_step * L / 2 + sqrt(2) * _s) * logs)
     C = total(sqrt(eps**2 + sigma**2 / M)) + sqrt(T) * total(_s)
-    return Eq(size**2, (sqrt(B) + sqrt(A + B)) ** 2 * (C + size), evaluate=False)
+    return Eq(size**2, Q * (C + size), evaluate=False)
 
 
 _adagrad_needs = (L, sigma, eps, uniform_step, T, M, Delta)
-# Up to logarithms, at the best step: A ~ sqrt(Delta |L|_1), B ~ |s|_1, so G ~ A + B + sqrt((A + B) |s|_1 sqrt(T)).
+# Up to logarithms, at the best step: Q ~ sqrt(Delta |L|_1) + |s|_1 and G ~ Q + sqrt(Q |s|_1 sqrt(T)).
 _adagrad_asymptotic = {
     "bias": sqrt(Delta * total(L) / T),
     "noise": (Delta * total(L)) ** _quarter * sqrt(total(sigma)) / (M * T) ** _quarter
@@ -267,9 +264,9 @@ def _norm_log(values: dict[str, Any]) -> dict[str, float]:
 def _norm_equation() -> sympy.Eq:
     size, s = _S * sqrt(T), sqrt(total(sigma**2) / M)
     ell = 2 * log(1 + (s * sqrt(T) + size) / uniform_eps)
-    A, B = Delta / uniform_step + uniform_step * largest(L) * ell / 2, s * ell / 2
+    Q = Delta / uniform_step + (uniform_step * largest(L) / 2 + sqrt(2) * s) * ell
     C = sqrt(uniform_eps**2 + s**2) + s * sqrt(T)
-    return Eq(size**2, (sqrt(B) + sqrt(A + B)) ** 2 * (C + size), evaluate=False)
+    return Eq(size**2, Q * (C + size), evaluate=False)
 
 
 nonconvex_adagrad_norm = Bound(
@@ -300,28 +297,22 @@ def _rmsprop(values: dict[str, Any]) -> dict[str, float]:
     k = (1 + np.sqrt(decay)) / r
     C = {"noise floor": float(np.sum((1 + r) * s)), "eps": float(np.sum(e))}
 
-    def pieces(mean: float) -> tuple[float, dict[str, float]]:
+    def pieces(mean: float) -> dict[str, float]:
         logs = (2 * np.log1p((s + r * T_ * mean) / e) - T_ * np.log(decay)) / (1 - decay)
-        A = Descent(values["Delta"] / eta, eta * float(np.sum(values["L"] * logs)) / 2, r * float(np.sum(s * logs)) / 2)
-        Q, parts = A.best()
-        return Q / T_, {name: part / T_ for name, part in parts.items()}
+        noise = NOISE_COST * r * float(np.sum(s * logs))
+        Q = {"bias": values["Delta"] / eta, "curvature": eta * float(np.sum(values["L"] * logs)) / 2, "noise": noise}
+        scaled = {name: k * part / T_ for name, part in Q.items()}
+        return stationary.split(scaled, {name: part / k for name, part in C.items()})
 
-    def solved(Q: float) -> float:
-        return float(stationary.root(Q * k**2, sum(C.values()) / k) / k) if Q > 0 else 0.0
-
-    mean = stationary.fixed_point(lambda y: solved(pieces(y)[0]))
-    Q, parts = pieces(mean)
-    Y = solved(Q)
-    found = {name: k * part for name, part in parts.items()} | {n: Q * c / Y if Y > 0 else 0.0 for n, c in C.items()}
-    return {name: float(part) for name, part in found.items()}
+    return pieces(stationary.fixed_point(lambda y: sum(pieces(y).values())))
 
 
 def _rmsprop_equation() -> sympy.Eq:
     r, s = sqrt(1 - beta), sigma / sqrt(M)
     ell = (2 * log(1 + (s + r * T * _S) / eps) - T * log(beta)) / (1 - beta)
-    A, B = Delta / uniform_step + uniform_step * total(L * ell) / 2, r * total(s * ell) / 2
+    Q = (Delta / uniform_step + total((uniform_step * L / 2 + sqrt(2) * r * s) * ell)) / T
     C = total(eps + (1 + r) * s)
-    return Eq(_S**2, (sqrt(B) + sqrt(A + B)) ** 2 / T * (C + r / (1 - sqrt(beta)) * _S), evaluate=False)
+    return Eq(_S**2, Q * (C + r / (1 - sqrt(beta)) * _S), evaluate=False)
 
 
 nonconvex_rmsprop = Bound(

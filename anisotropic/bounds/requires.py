@@ -28,7 +28,9 @@ class Requires:
     box : bool or None
         True: iterates must be clipped to a box. False: they must not.
     schedule, batch : str or None
-        "constant", or None where any will do.
+        "constant", or None where any will do; `batch` may also name a rule.
+    tested : bool
+        Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
     objectives : names
         Problem families that the theorem is about.
     laws, noises : names
@@ -49,6 +51,7 @@ class Requires:
     objectives: Names = ()
     laws: Names = frozenset()
     noises: Names = frozenset()
+    tested: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
@@ -82,6 +85,11 @@ class Requires:
             actual = facts.get(what, "constant")
             if wanted is not None and actual != wanted:
                 found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
+        if self.tested and not facts.get("tested", False):
+            found.append(
+                "the batch rule is not known to hold at every step; the theorem needs its exact form, asked at every "
+                "step, and a batch that never meets its cap"
+            )
         for label, what, allowed in (("law of the noise", "law", self.laws), ("noise", "noise", self.noises)):
             if allowed and facts.get(what) not in tuple(allowed):
                 wanted = " or ".join(sorted(allowed))
@@ -100,6 +108,8 @@ class Requires:
             told.append("iterates clipped to a box" if self.box else "no projection")
         if self.laws or self.noises:
             told.append("noise: " + ", ".join(sorted({*self.laws, *self.noises})))
+        if self.batch not in (None, "constant"):
+            told.append(f"batch: {self.batch}, exact, at every step" if self.tested else f"batch: {self.batch}")
         constant = [what for what in ("schedule", "batch") if getattr(self, what) == "constant"]
         if constant:
             told.append("constant " + " and ".join("step" if c == "schedule" else "batch" for c in constant))

@@ -9,29 +9,11 @@ iterate is itself a valid bound.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-
-class Descent(NamedTuple):
-    """What is summed up by descent: Q = min over 0 < lam < 1 of (bias + curvature + noise/lam)/(1 - lam)."""
-
-    bias: float
-    curvature: float
-    noise: float
-
-    def best(self) -> tuple[float, dict[str, float]]:
-        """Q at the best lam, (sqrt(noise) + sqrt(bias + curvature + noise))^2, and its parts.
-
-        >>> Descent(3.0, 0.0, 1.0).best()[0]
-        9.0
-        """
-        plain = self.bias + self.curvature
-        whole = (np.sqrt(self.noise) + np.sqrt(plain + self.noise)) ** 2
-        lam = np.sqrt(self.noise) / (np.sqrt(self.noise) + np.sqrt(plain + self.noise)) if whole > 0 else 0.0
-        parts = {"bias": self.bias / (1 - lam), "curvature": self.curvature / (1 - lam)}
-        return float(whole), parts | {"noise": float(whole) - sum(parts.values())}
+#: What a unit of noise costs in lemma N1: E[a g/sqrt(v+g^2)] >= a^2/sqrt(b) - sqrt(2) s E[g^2/(v+g^2)].
+NOISE_COST = float(np.sqrt(2))
 
 
 def root(Q: float, C: float) -> float:
@@ -58,6 +40,12 @@ def fixed_point(step: Callable[[float], float]) -> float:
     return x
 
 
-def split(Q: float, parts: dict[str, float], C: dict[str, float], G: float) -> dict[str, float]:
-    """Parts of G = Q + Q C/G: those of Q, and one for each part of C (eps, and noise crossed with the rest)."""
+def split(parts: dict[str, float], C: dict[str, float]) -> dict[str, float]:
+    """The parts of G = Q + Q C/G: those of Q, and one for each part of C (eps, and noise crossed with the rest).
+
+    >>> {name: float(part) for name, part in split({"bias": 3.0}, {"eps": 6.0}).items()}
+    {'bias': 3.0, 'eps': 3.0}
+    """
+    Q = sum(parts.values())
+    G = root(Q, sum(C.values()))
     return parts | {name: Q * c / G if G > 0 else 0.0 for name, c in C.items()}

@@ -145,7 +145,7 @@ class Bound:
     @property
     def tuned(self) -> dict[str, sympy.Expr]:
         """The terms at the tuned step, derived by SymPy; with a cap on the step, an upper bound on their sum."""
-        return derive.tuned_terms(self)
+        return dict(derive.tuned_terms(self))
 
     @cached_property
     def constants(self) -> tuple[str, ...]:

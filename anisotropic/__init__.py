@@ -44,6 +44,7 @@ _NAMES = {
     "noise_scale": ("gradient_noise_scale",),
     "advise": ("Advice", "advise"),
     "extras": ("MissingExtra",),
+    "study": ("Study",),
     "environment": ("show_versions",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

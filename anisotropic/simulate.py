@@ -16,6 +16,7 @@ from numba import config
 from numpy.typing import ArrayLike
 
 from . import kernels
+from .batching.rules import relative_noise
 from .plan import Measure, Plan, check_rule, check_setup, known_constants, largest_batch, make_plan, record_steps
 from .records import (
     BatchRule,
@@ -135,8 +136,9 @@ def simulate(
     threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
+    cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
-        check_rule(rule, objective, noise, largest_batch(rule, objective, noise))
+        check_rule(rule, objective, noise, cap)
     measures = dict(measures or {})
     reserved = {*kernels.COLUMNS, "gap", "mean_gap", "average_gap"}
     clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
@@ -162,6 +164,8 @@ def simulate(
     initial_gap = _initial_gap(objective, w1, minimum)
     if np.isfinite(initial_gap):
         known["Delta"] = initial_gap
+    if rule is not None and rule.exact:
+        known["rho"] = relative_noise(rule)
     facts = {
         "objective": objective.name,
         "dim": objective.dim,
@@ -174,9 +178,15 @@ def simulate(
         "law": noise.law,
         "batch": rule.name if rule else "constant",
         "rule": ({"form": rule.form, **rule.params._asdict()} if rule else {}),
+        "tested": _tested(rule, cap, columns["batch_size"]),
         "seed": int(seed),
     }
     return Run(record, w1, statistics, status, initial_gap, known, facts)
+
+
+def _tested(rule: BatchRule | None, cap: int, batches: FloatArray) -> bool:
+    """Whether the inequality of the rule held at every step: an oracle asked at each, that never met its cap."""
+    return rule is not None and rule.exact and rule.interval == 1 and not (batches >= cap).any()
 
 
 def _initial_gap(objective: Objective, w1: FloatArray, minimum: float) -> float:
@@ -206,6 +216,7 @@ def tune(
     replicas: int = 64,
     seed: int = 0,
     measure: str = "mean_gap",
+    measures: Mapping[str, Measure] | None = None,
     threads: int | None = None,
 ) -> Tuning:
     """Try every step size of `grid` with the same noise and keep the one with the smallest mean `measure` at the end.
@@ -219,6 +230,8 @@ def tune(
     measure : str
         A statistic of the run; its mean over replicas at the last record is compared. A diverged step counts as
         infinite.
+    measures : mapping of str to njit function, optional
+        Statistics of your own, as in `simulate`, that `measure` may name.
 
     Returns
     -------
@@ -240,7 +253,8 @@ def tune(
     for i, step in enumerate(steps_grid):
         run = simulate(
             objective, make_optimizer(float(step)), noise=noise, start=start, steps=steps, batch_size=batch_size,
-            replicas=replicas, seed=seed, records=1, threads=threads, running_means=measure in RUNNING_MEANS,
+            replicas=replicas, seed=seed, records=1, threads=threads, measures=measures,
+            running_means=measure in RUNNING_MEANS or measure.removeprefix("mean_") in (measures or {}),
         )  # fmt: skip
         last = run[measure][:, -1]
         values[i] = last.mean() if np.isfinite(last).all() else np.inf

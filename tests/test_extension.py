@@ -1,0 +1,253 @@
+"""Can a user add each of the nouns with public names, in at most 15 lines, and use it everywhere? It is done here."""
+
+import ast
+from collections import namedtuple
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import anisotropic as an
+
+# ---- an optimizer: AdaGrad with the power p in place of 1/2 -----------------------------------------------------------
+
+
+class Power(NamedTuple):
+    power: float
+
+
+@an.leaf
+def power_update(w, gradient, state, step, t, params):
+    for j in range(w.size):
+        state[0, j] += gradient[j] * gradient[j]
+        if state[0, j] != 0.0:
+            w[j] -= step[j] * gradient[j] / state[0, j] ** params.power
+
+
+def power_adagrad(step, power):
+    return an.Optimizer("power_adagrad", power_update, step, Power(power), {"accumulator": 0.0}, {"power": power})
+
+
+# ---- an objective: sum_i c_i huber(q_i . w) with the rows q_i of a rotation -------------------------------------------
+
+RotatedHuber = namedtuple("RotatedHuber", "rows c delta")
+
+
+@an.leaf
+def rotated_huber_value(w, params):
+    x = np.abs(params.rows @ w)
+    near = np.minimum(x, params.delta)
+    return np.sum(params.c * near * (x - 0.5 * near))
+
+
+@an.leaf
+def rotated_huber_gradient(w, params, out):
+    out[:] = (params.c * np.minimum(np.maximum(params.rows @ w, -params.delta), params.delta)) @ params.rows
+
+
+def rotated_huber(q, c, delta, box):
+    known = dict(smoothness=an.smoothness.gershgorin(q.T @ (c[:, None] * q)), gradient_bound=(c * delta) @ np.abs(q))
+    known |= dict(minimizer=0.0, minimum=0.0, properties={"convex", "interior minimizer"}, box=box)
+    params = RotatedHuber(q, c, delta)
+    return an.Objective("rotated Huber", c.size, rotated_huber_value, rotated_huber_gradient, params, **known)
+
+
+# ---- a noise law: the mean of M uniforms ------------------------------------------------------------------------------
+
+
+class Spread(NamedTuple):
+    sigma: np.ndarray
+
+
+@an.leaf
+def add_uniform(gradient, normals, batch_size, stream, params):
+    for j in range(gradient.size):
+        for i in range(batch_size):
+            u, _ = an.random.uniform_pair(stream, j, i, an.random.DRAWS)
+            gradient[j] += params.sigma[j] * np.sqrt(3.0) * (2.0 * u - 1.0) / batch_size
+
+
+def uniform(sigma):
+    return an.Noise("uniform", add_uniform, Spread(sigma), sigma, law="bounded", max_batch=1000)
+
+
+# ---- a bound for that optimizer: steps eta / v^p in a box, 0 < p < 1 --------------------------------------------------
+
+
+def power_bound(p):
+    """Telescoped distances give D^2 v^p / (2 eta), the squared steps eta v^(1-p) / (2 (1-p)), with E v <= T G^2."""
+    s = an.bounds.symbols
+    second_moment = s.T * s.G**2
+    terms = {
+        "distance": s.total(s.D**2 * second_moment**p / (2 * s.step)) / s.T,
+        "step": s.total(s.step * second_moment ** (1 - p) / (2 * (1 - p))) / s.T,
+    }
+    hypotheses = an.Requires(optimizers="power_adagrad", properties="convex", box=True)
+    return an.Bound("power_adagrad", "mean_gap", "upper", terms, requires=hypotheses)
+
+
+# ---- a statistic along the run ----------------------------------------------------------------------------------------
+
+
+@an.leaf
+def steepest(w, gradient, params):
+    return np.max(np.abs(gradient))
+
+
+EXTENSIONS = {
+    "optimizer": ["Power", "power_update", "power_adagrad"],
+    "objective": ["RotatedHuber", "rotated_huber_value", "rotated_huber_gradient", "rotated_huber"],
+    "noise": ["Spread", "add_uniform", "uniform"],
+    "bound": ["power_bound"],
+    "statistic": ["steepest"],
+}
+Q = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
+C, DELTA, SIGMA, BOX = np.array([2.0, 1.0, 0.3, 0.1]), 0.4, np.array([0.5, 0.3, 0.2, 0.1]), (-1.0, 1.0)
+START = np.array([0.9, -0.8, 0.7, -0.6])
+SETTING = {"noise": uniform(SIGMA), "start": START, "batch_size": 2, "replicas": 200, "measures": {"steepest": steepest}}
+
+
+def simulate(power=0.75, q=Q, step=0.3, optimizer=None, objective=None, **changes):
+    f = objective or rotated_huber(q, C, DELTA, BOX)
+    return an.simulate(f, optimizer or power_adagrad(step, power), **SETTING | {"steps": 200} | changes)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return simulate()
+
+
+def test_each_extension_takes_at_most_15_lines_and_public_names():
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    lines, names = {}, {}
+    for node in tree.body:
+        target = getattr(node, "targets", [None])[0]
+        name = getattr(node, "name", getattr(target, "id", None))
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        lines[name] = node.end_lineno - first + 1
+        attributes = [a for a in ast.walk(node) if isinstance(a, ast.Attribute)]
+        names[name] = {a.attr for a in attributes if getattr(a.value, "id", "") == "an"}
+    for what, parts in EXTENSIONS.items():
+        assert 3 <= sum(lines[p] for p in parts) <= 15, what
+        assert set().union(*(names[p] for p in parts)) <= set(an.__all__), what
+    modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not any(str(m).startswith("anisotropic") for m in modules)
+
+
+def test_the_optimizer_at_power_one_half_is_adagrad_and_the_objective_unrotated_is_huber():
+    """Same seed, same noise: the built-in ones give the same run to rounding."""
+    built_in = simulate(
+        optimizer=an.optimizers.adagrad(0.3), objective=an.problems.huber(C, DELTA, box=BOX), replicas=5, steps=50
+    )
+    own = simulate(power=0.5, q=np.eye(4), replicas=5, steps=50)
+    for name in ("gap", "mean_gap", "gradient_l1", "accumulator", "steepest", "mean_steepest"):
+        np.testing.assert_allclose(own[name], built_in[name], rtol=1e-9, atol=1e-12)
+    assert own.constants().keys() == built_in.constants().keys() - {"eps"}
+    for name in ("L", "G", "sigma", "D", "R"):
+        np.testing.assert_allclose(own.constants()[name], built_in.constants()[name], rtol=1e-12)
+
+
+def test_the_objective_meets_its_certified_constants():
+    f = rotated_huber(Q, C, DELTA, BOX)
+    rng, a, b = np.random.default_rng(0), np.empty(4), np.empty(4)
+    for _ in range(200):
+        w, v = rng.uniform(-1, 1, (2, 4))
+        f.gradient(w, f.params, a)
+        f.gradient(v, f.params, b)
+        assert ((a - b) ** 2 / f.smoothness).sum() <= (f.smoothness * (w - v) ** 2).sum() * (1 + 1e-12)
+        assert (abs(a) <= f.gradient_bound).all()
+
+
+def test_the_noise_has_the_variance_it_claims():
+    """After one step of SGD on a flat function w = -g: 4 coordinates of 4,000 draws, z within 4.5 (rate 6e-5)."""
+    run = simulate(
+        optimizer=power_adagrad(1.0, 0.0), objective=rotated_huber(Q, 1e-9 * C, DELTA, None), start=0.0, steps=1,
+        replicas=4000, measures={"steepest": steepest},
+    )  # fmt: skip
+    # f = (1/2) 1e-9 sum_i c_i (q_i . w)^2 near 0, so that the mean gap is 1e-9/2 sum_i c_i sum_j q_ij^2 Var(g_j)
+    gap = run.gap[:, 0] / 1e-9
+    expected = 0.5 * C @ Q**2 @ (SIGMA**2 / 2)
+    assert abs(gap.mean() - expected) < 4.5 * gap.std(ddof=1) / np.sqrt(gap.size)
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5, 0.75])
+def test_the_bound_holds_and_a_planted_falsehood_is_caught(power, run):
+    at = run if power == 0.75 else simulate(power)
+    bound = power_bound(power)
+    verdict = an.verify(bound, at)
+    assert verdict.status == "not contradicted" and 1 < verdict.slack < 100
+    false = an.Bound("false", "mean_gap", "upper", bound.expression / (1.2 * verdict.power), requires=bound.requires)
+    assert an.verify(false, at).status == "violated"
+
+
+def test_the_bound_at_one_half_is_the_one_of_adagrad():
+    """With eta = D / sqrt(2) both give sqrt(2) sum_j D_j G_j / sqrt(T)."""
+    c = {"D": [2.0, 1.0], "G": [0.5, 3.0], "T": 100}
+    eta = np.array(c["D"]) / np.sqrt(2)
+    expected = np.sqrt(2) * (2.0 * 0.5 + 1.0 * 3.0) / 10
+    assert power_bound(0.5)(**c, step=eta) == pytest.approx(expected, rel=1e-12)
+    assert an.bounds.convex_adagrad_nonsmooth(**c, step=eta) == pytest.approx(expected, rel=1e-12)
+    assert "sum" in power_bound(0.5).latex()
+    assert sum(power_bound(0.75).terms(**c, step=1.0).values()) == pytest.approx(power_bound(0.75)(**c, step=1.0))
+
+
+def test_the_bound_refuses_what_it_is_not_about(run):
+    adagrad = simulate(optimizer=an.optimizers.adagrad(0.3), objective=an.problems.huber(C, DELTA, box=BOX))
+    assert "the theorem is about power_adagrad" in an.verify(power_bound(0.5), adagrad).reason
+    assert "the theorem is about adagrad" in an.verify(an.bounds.convex_adagrad, run).reason
+
+
+def test_a_bound_may_speak_about_the_statistic(run):
+    """Every slope is at most the largest gradient bound; the gradient bound alone is a loose form of it."""
+    s = an.bounds.symbols
+    claim = an.Bound("slope", "steepest", "upper", s.largest(s.G))
+    verdict = an.verify(claim, run)
+    assert verdict.status == "not contradicted" and verdict.measure == "steepest"
+    assert (run.mean_steepest[:, 0] == run.mean_steepest[0, 0]).all()  # at w_1, before any noise
+    out = np.empty(4)
+    f = rotated_huber(Q, C, DELTA, BOX)
+    f.gradient(START, f.params, out)
+    assert run.mean_steepest[0, 0] == pytest.approx(abs(out).max(), rel=1e-12)
+
+
+def test_tune_takes_the_optimizer_and_the_statistic():
+    f = rotated_huber(Q, C, DELTA, BOX)
+    for measure in ("mean_gap", "steepest", "mean_steepest"):
+        tuning = an.tune(f, lambda s: power_adagrad(s, 0.75), [0.01, 0.1, 0.5], steps=100, measure=measure, **SETTING)
+        again = simulate(step=tuning.best, steps=100, records=1)
+        assert tuning.values.min() == pytest.approx(again[measure][:, -1].mean(), rel=1e-12)
+        assert tuning.values[0] > tuning.values.min() and tuning.intervals.shape == (3, 2)
+
+
+def cell(power, step, seed):
+    run = simulate(power, step=step, seed=seed, steps=60, threads=1)
+    return {"gap": run.mean_gap[:, -1], "verdict": an.verify(power_bound(power), run), "status": run.status}
+
+
+def test_a_study_of_the_extension_is_paired_and_resumes(tmp_path):
+    study = an.Study("powers", {"power": [0.5, 0.75], "step": [0.1, 0.3]}, cell, unpaired=("power", "step"))
+    results = study.run(tmp_path, executor="serial")
+    gaps = results.array("gap")
+    assert gaps.shape == (2, 2, 200) and results.complete and len(list(tmp_path.iterdir())) >= 2
+    results.quiet = True
+    results.verdicts((str(c.point), c.arrays["verdict"]) for c in results.cells())
+    assert not results.violated and len({study.seed(p) for p in results.points}) == 1
+    correlation = np.corrcoef(gaps[0, 0], gaps[1, 0])[0, 1]
+    assert correlation > 0.5  # common random numbers across methods
+    assert results.save_figure(an.plotting.curves([0.1, 0.3], {"power": gaps[0].T}), "gaps").exists()
+
+
+def test_plots_draw_the_run_beside_its_bound(run, tmp_path):
+    ax = an.plotting.empirical_vs_theory([run], [power_bound(0.75), an.bounds.convex_adagrad])
+    texts = [t.get_text() for t in ax.figure.findobj(lambda a: hasattr(a, "get_text"))]
+    assert any("power_adagrad" in t for t in texts)
+    assert any("convex_adagrad does not apply" in t.replace("\n", " ") for t in texts)
+    assert all(p.stat().st_size > 1000 for p in an.plotting.save(ax.figure, tmp_path / "own"))
+
+
+def test_a_saved_run_of_extensions_comes_back(run, tmp_path):
+    back = an.load(run.save(tmp_path / "run"))
+    np.testing.assert_array_equal(back.steepest, run.steepest)
+    assert an.verify(power_bound(0.75), back).bound == an.verify(power_bound(0.75), run).bound
+    assert back.facts["settings"] == {"power": 0.75}

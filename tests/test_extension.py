@@ -10,7 +10,7 @@ import pytest
 
 import anisotropic as an
 
-# ---- an optimizer: AdaGrad with the power p in place of 1/2 -----------------------------------------------------------
+# ---- an optimizer: AdaGrad with the power p in place of 1/2 ----------------------------------------------------------
 
 
 class Power(NamedTuple):
@@ -29,7 +29,7 @@ def power_adagrad(step, power):
     return an.Optimizer("power_adagrad", power_update, step, Power(power), {"accumulator": 0.0}, {"power": power})
 
 
-# ---- an objective: sum_i c_i huber(q_i . w) with the rows q_i of a rotation -------------------------------------------
+# ---- an objective: sum_i c_i huber(q_i . w) with the rows q_i of a rotation ------------------------------------------
 
 RotatedHuber = namedtuple("RotatedHuber", "rows c delta")
 
@@ -53,7 +53,7 @@ def rotated_huber(q, c, delta, box):
     return an.Objective("rotated Huber", c.size, rotated_huber_value, rotated_huber_gradient, params, **known)
 
 
-# ---- a noise law: the mean of M uniforms ------------------------------------------------------------------------------
+# ---- a noise law: the mean of M uniforms -----------------------------------------------------------------------------
 
 
 class Spread(NamedTuple):
@@ -72,7 +72,7 @@ def uniform(sigma):
     return an.Noise("uniform", add_uniform, Spread(sigma), sigma, law="bounded", max_batch=1000)
 
 
-# ---- a bound for that optimizer: steps eta / v^p in a box, 0 < p < 1 --------------------------------------------------
+# ---- a bound for that optimizer: steps eta / v^p in a box, 0 < p < 1 -------------------------------------------------
 
 
 def power_bound(p):
@@ -87,7 +87,7 @@ def power_bound(p):
     return an.Bound("power_adagrad", "mean_gap", "upper", terms, requires=hypotheses)
 
 
-# ---- a statistic along the run ----------------------------------------------------------------------------------------
+# ---- a statistic along the run ---------------------------------------------------------------------------------------
 
 
 @an.leaf

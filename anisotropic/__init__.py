@@ -42,7 +42,6 @@ _NAMES = {
     "search": ("search_worst_case",),
     "target": ("Reach", "steps_to_target", "tuned_steps_to_target"),
     "noise_scale": ("gradient_noise_scale",),
-    "advise": ("Advice", "advise"),
     "extras": ("MissingExtra",),
     "study": ("Study",),
     "environment": ("show_versions",),

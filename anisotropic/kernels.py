@@ -103,8 +103,8 @@ def fill_lanes(dim, tile, groups):
 
 @njit(nogil=True, error_model="numpy")
 def trajectories(
-    value, gradient, sample_gradient, apply, update, factor, resize, decide, measure, parameters, arrays, sizes, switches,
-    key, record, first, last, out,
+    value, gradient, sample_gradient, apply, update, factor, resize, decide, measure,
+    parameters, arrays, sizes, switches, key, record, first, last, out,
 ):  # fmt: skip
     """Simulate the replicas first..last-1 and write their records into `out`, shape (replicas, records, columns).
 
@@ -114,11 +114,11 @@ def trajectories(
 
     The functions are separate arguments because a tuple of them would be called through pointers, not inlined.
     parameters = the NamedTuples of objective, noise, optimizer, schedule, batch rule and its sampling; arrays = (start,
-    step, initial state, lo, hi); sizes = (d, tile, first batch, rows of a finite sum or 0, room for rows, schedule slots,
-    row of the accumulator or -1, slots of the batch rule); switches = (separable, replace, normals, scheduled, means,
-    adaptive): whether the gradient may be taken over a whole tile, rows are drawn with replacement, the noise uses
-    normals, the step changes, statistics are taken at every step or only at the records (their running means are then
-    NaN), and the batch changes.
+    step, initial state, lo, hi); sizes = (d, tile, first batch, rows of a finite sum or 0, room for rows, schedule
+    slots, row of the accumulator or -1, slots of the batch rule); switches = (separable, replace, normals, scheduled,
+    means, adaptive): whether the gradient may be taken over a whole tile, rows are drawn with replacement, the noise
+    uses normals, the step changes, statistics are taken at every step or only at the records (their running means are
+    then NaN), and the batch changes.
     """
     po, pn, pu, ps, pr, sampling = parameters
     start, base_step, initial_state, lo, hi = arrays
@@ -207,6 +207,11 @@ def trajectories(
             if adaptive:
                 for j in range(d):
                     true[j] = g[j]
+                if sampling.exact:  # an oracle needs no batch to decide on one
+                    batch = resize(
+                        decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr,
+                        sampling,
+                    )
             used = batch
             samples += batch
             if total_rows:
@@ -217,6 +222,9 @@ def trajectories(
                 if normals and s == 0:
                     fill_normals(key[0], key[1], r, (t - 1) // 4, coordinate, replica, group, z[0], z[1], z[2], z[3])
                 apply(g, z[s & 3, (s >> 2) * n : (s >> 2) * n + n], batch, stream, pn)
-            batch = resize(decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr, sampling)
+            if not sampling.exact:
+                batch = resize(
+                    decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr, sampling
+                )
             update(w, g, state, step, t, pu)
             clip_and_add(w, lo, hi, total)

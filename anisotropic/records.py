@@ -314,9 +314,10 @@ class BatchRule:
     ----------
     name : str
     decide : function ``(batch, gradient, variance, along, population, t, history, params) -> float``
-        The wanted batch, written for Numba and compiled or not (`simulate` compiles it). `gradient` is the batch mean and `variance` the variance of one sample in each coordinate,
-        both ``(d,)``, `along` the variance of the projections of samples onto `gradient`; `population` the rows of a
-        finite sum or 0; `history` an array ``(slots, d)`` of the rule's own.
+        The wanted batch, written for Numba and compiled or not (`simulate` compiles it). `gradient` is the batch mean
+        and `variance` the variance of one sample in each coordinate, both ``(d,)``, `along` the variance of the
+        projections of samples onto `gradient`; `population` the rows of a finite sum or 0; `history` an array
+        ``(slots, d)`` of the rule's own.
     params : NamedTuple
     start : int
         First batch.

@@ -37,7 +37,9 @@ def _first(steps: np.ndarray, values: np.ndarray, target: float) -> float:
     return float(steps[np.argmax(below)]) if below.any() else math.nan
 
 
-def _reach_any_time(objective: Objective, optimizer: Optimizer, target: float, max_steps: int, level: float, run: dict) -> Reach:
+def _reach_any_time(
+    objective: Objective, optimizer: Optimizer, target: float, max_steps: int, level: float, run: dict
+) -> Reach:
     horizon = min(256, max_steps)
     while True:
         found = simulate(objective, optimizer, steps=horizon, records=600, **run["simulate"])
@@ -60,7 +62,8 @@ def _reach_by_horizon(
         if steps not in seen:
             values = simulate(objective, optimizer(steps), steps=steps, records=1, **run["simulate"])[run["measure"]]
             mean, low, high = t_limits(values, level)
-            seen[steps] = tuple(float(v[0]) if np.isfinite(v[0]) else math.inf for v in (mean, low, high))  # type: ignore[assignment]
+            a, b, c = (float(v[0]) if np.isfinite(v[0]) else math.inf for v in (mean, low, high))
+            seen[steps] = a, b, c
         return seen[steps]
 
     def crossing(which: int) -> float:
@@ -162,11 +165,12 @@ def tuned_steps_to_target(
     steps_grid = [float_parameter(step, "grid") for step in grid]
     other = seed ^ 1 if tuning_seed is None else tuning_seed
     few = max(4, replicas // 4) if tuning_replicas is None else tuning_replicas
+    trial = {"records": 600, "seed": other, "replicas": few, **simulation}
     horizon = min(256, max_steps)
     while True:
         found = []
         for step in steps_grid:
-            run = simulate(objective, make_optimizer(step), steps=horizon, records=600, seed=other, replicas=few, **simulation)
+            run = simulate(objective, make_optimizer(step), steps=horizon, **trial)
             found.append(_first(run.steps, run[measure].mean(axis=0), target))
         if np.isfinite(found).any():
             break

@@ -62,19 +62,21 @@ def cell(part, profile, batch, optimizer, step, replicas, seed):
     if step == "tuned":
         tuning = an.tune(f, make, GRIDS[optimizer], steps=steps, seed=seed ^ 1, **common)
         run = an.simulate(f, make(tuning.best), steps=steps, seed=seed, **common)
-        return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge}
+        return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best}
     run = an.simulate(f, theorem(steps), steps=steps, seed=seed, **common)
     verdicts = {name: an.verify(an.bounds[name], run) for name in BOUNDS[optimizer]}
     known = {**constants, "T": steps, "M": batch}
-    return {"gap": run.mean_gap[:, -1], "at_edge": False, **verdicts,
-            **{f"bound {n}": an.bounds[n](form=an.bounds[n].forms[-1], **known) for n in BOUNDS[optimizer]}}  # fmt: skip
+    values = {f"bound {n}": an.bounds[n](form=an.bounds[n].forms[-1], **known) for n in BOUNDS[optimizer]}
+    return {"gap": run.mean_gap[:, -1], "at_edge": False, **verdicts, **values}
 
 
 def plot(results):
     rows, profiles, batches = [], results.axes["profile"], np.array(results.axes["batch"], dtype=float)
     for name, draw in (("steps_to_target", draw_target), ("equal_samples", draw_budget)):
         with an.plotting.style("page"):
-            figure, axes = an.plotting.subplots("page", 2, len(profiles), height=4.6, sharex=True, squeeze=False)
+            figure, axes = an.plotting.subplots(
+                "page", 2, len(profiles), height=4.6, sharex=True, squeeze=False
+            )
             for i, step in enumerate(("theorem", "tuned")):
                 for j, profile in enumerate(profiles):
                     draw(axes[i, j], results, profile, step, batches, rows)
@@ -85,24 +87,19 @@ def plot(results):
                 limits = [ax.get_ylim() for ax in column]
                 for ax in column:
                     ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-            share_legend(figure, axes)
+            tidy(figure, axes)
         results.save_figure(figure, name)
     results.save_csv("curves", rows)
     report(results, profiles)
 
 
-def share_legend(figure, axes):
-    """One legend above all panels."""
-    named = {}
-    for ax in axes.flat:
-        named.update(dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True)))
-        if ax.get_legend():
-            ax.get_legend().remove()
+def tidy(figure, axes):
+    """Labels at the outer panels only, one legend for all."""
     for ax in axes[:, 1:].flat:
         ax.set_ylabel("")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=4)
+    an.plotting.shared_legend(figure)
 
 
 def draw_target(ax, results, profile, step, batches, rows):
@@ -140,60 +137,68 @@ def draw_budget(ax, results, profile, step, batches, rows):
 
 def report(results, profiles):
     """Verdicts, then who wins by how much, then where the bounds rank the methods wrongly."""
-    chosen = dict(part="budget", step="theorem")
-    tightest = []
-    for method, names in BOUNDS.items():
-        for name in names:
-            cells = results.cells(optimizer=method, **chosen)
-            judged = [(c, c.arrays[name]) for c in cells if c.arrays[name].status != "not applicable"]
-            worst = min(judged, key=lambda pair: pair[1].slack, default=None)
-            if worst:
-                point = worst[0].point
-                tightest.append((f"{point['profile']}, M={point['batch']}", worst[1]))
-    results.verdicts(tightest, title="Each bound where it is tightest")
-    everything = [v for m, names in BOUNDS.items() for c in results.cells(optimizer=m, **chosen) for n in names for v in [c.arrays[n]]]
-    results.say(f"Of {len(everything)} verdicts {sum(v.status == 'violated' for v in everything)} contradict a bound.")
+    judged = [
+        (f"{c.point['profile']}, M={c.point['batch']}", c.arrays[name])
+        for method, names in BOUNDS.items()
+        for name in names
+        for c in results.cells(part="budget", step="theorem", optimizer=method)
+    ]
+    judged = [(label, verdict) for label, verdict in judged if verdict.status != "not applicable"]
+    tightest = {}
+    for label, verdict in judged:
+        if verdict.theorem not in tightest or verdict.slack < tightest[verdict.theorem][1].slack:
+            tightest[verdict.theorem] = label, verdict
+    results.verdicts(tightest.values(), title="Each bound where it is tightest")
+    violated = [label for label, verdict in judged if verdict.status == "violated"]
+    results.say(f"Of {len(judged)} verdicts {len(violated)} contradict a bound: {'; '.join(violated) or 'none'}.")
+    ends = (results.axes["batch"][0], results.axes["batch"][-1])
     for profile in profiles:
-        for M in (results.axes["batch"][0], results.axes["batch"][-1]):
+        for batch in ends:
             for other in ("sgd", "adagrad_norm"):
-                results.say(compare(results, profile, M, other))
-    edges = [c.point for c in results.cells(step="tuned", optimizer=list(METHODS)) if c.arrays["at_edge"]]
-    for p in edges:
-        results.say(f"Grid edge: the best tuned step of {p['optimizer']} on {p['profile']} at M={p['batch']} ({p['part']}) lies at an end.")
+                results.say(compare(results, profile, batch, other))
+    for c in results.cells(step="tuned", optimizer=list(METHODS)):
+        if c.arrays["at_edge"]:
+            p = c.point
+            where = f"{p['profile']}, M={p['batch']}, {p['part']}"
+            results.say(f"Grid edge: the best tuned step of {p['optimizer']} lies at an end ({where}).")
     wrong = misranked(results, profiles)
-    results.say(f"In {len(wrong)} cells of equal samples the bounds rank SGD and AdaGrad against the measurement" + (": " + "; ".join(wrong) if wrong else "") + ".")
+    found = f"In {len(wrong)} of {len(profiles) * len(results.axes['batch'])} cells of equal samples"
+    results.say(f"{found} the bounds rank SGD and AdaGrad against the measurement: {'; '.join(wrong) or 'none'}.")
 
 
-def compare(results, profile, M, other):
-    """One sentence: tuned steps to the target (equal accuracy), and the tuned gap at equal samples, AdaGrad against `other`."""
-    def reach(method):
-        return results.one(part="target", profile=profile, batch=M, step="tuned", optimizer=method)["reach"]
-
-    ours, theirs, name = reach("adagrad"), reach(other), an.plotting.title(other)
-    def gap(method):
-        return results.one(part="budget", profile=profile, batch=M, step="tuned", optimizer=method)["gap"]
-
-    ratio = an.intervals.ratio_interval(gap(other), gap("adagrad"), level=0.01)
+def compare(results, profile, batch, other):
+    """AdaGrad against `other` with tuned steps: steps to the target, and the gap at equal samples."""
+    chosen = dict(profile=profile, batch=batch, step="tuned")
+    ours, theirs = (
+        results.one(part="target", optimizer=m, **chosen)["reach"] for m in ("adagrad", other)
+    )
+    gap, other_gap = (results.one(part="budget", optimizer=m, **chosen)["gap"] for m in ("adagrad", other))
+    name = an.plotting.title(other)
+    ratio = an.intervals.ratio_interval(other_gap, gap, level=0.01)
     verdict = "smaller" if ratio.low > 1 else "larger" if ratio.high < 1 else "not distinguishable"
-    if np.isfinite(ours[0]) and np.isfinite(theirs[0]):
-        steps = f"{name} needs {theirs[0] / ours[0]:.2f} [{theirs[1] / ours[2]:.2f}, {theirs[2] / ours[1]:.2f}] times AdaGrad's steps"
-    else:
-        missing = [n for n, r in (("AdaGrad", ours), (name, theirs)) if not np.isfinite(r[0])]
+    missing = [n for n, reach in (("AdaGrad", ours), (name, theirs)) if not np.isfinite(reach[0])]
+    if missing:
         steps = f"{' and '.join(missing)} did not reach the target in {MAX_STEPS:,} steps"
-    return (f"{profile}, M={M}, tuned: {steps}; at equal samples AdaGrad's mean gap is {verdict} "
-            f"({name} / AdaGrad = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], level 0.01).")  # fmt: skip
+    else:
+        low, high = theirs[1] / ours[2], theirs[2] / ours[1]
+        steps = f"{name} needs {theirs[0] / ours[0]:.2f} [{low:.2f}, {high:.2f}] times AdaGrad's steps"
+    return (
+        f"{profile}, M={batch}, tuned: {steps}; at equal samples AdaGrad's mean gap is {verdict} "
+        f"({name} / AdaGrad = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}], level 0.01)."
+    )
 
 
 def misranked(results, profiles):
     """Cells with theorem steps in which bound and measurement order SGD and AdaGrad differently, beyond noise."""
     found = []
     for profile in profiles:
-        for M in results.axes["batch"]:
-            sgd, ada = (results.one(part="budget", profile=profile, batch=M, step="theorem", optimizer=m) for m in METHODS[:2])
-            measured = an.intervals.ratio_interval(sgd["gap"], ada["gap"], level=0.01)
-            by_bound = float(sgd["bound convex_sgd"]) < float(ada["bound convex_adagrad"])
-            if (measured.low > 1 and by_bound) or (measured.high < 1 and not by_bound):
-                found.append(f"{profile} M={M}")
+        for batch in results.axes["batch"]:
+            chosen = dict(part="budget", profile=profile, batch=batch, step="theorem")
+            sgd, adagrad = (results.one(optimizer=m, **chosen) for m in METHODS[:2])
+            measured = an.intervals.ratio_interval(sgd["gap"], adagrad["gap"], level=0.01)
+            sgd_by_bound = float(sgd["bound convex_sgd"]) < float(adagrad["bound convex_adagrad"])
+            if (measured.low > 1 and sgd_by_bound) or (measured.high < 1 and not sgd_by_bound):
+                found.append(f"{profile} M={batch}")
     return found
 
 

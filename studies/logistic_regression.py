@@ -1,8 +1,8 @@
 """On real data, is AdaGrad faster than SGD at equal samples, and at which batch size? Logistic regression.
 
-Breast cancer and digits from scikit-learn, or any LIBSVM file by ``--data PATH``. Box of 1.5 times the largest weight of
-the certified minimizer, l2 = 1/n, rows drawn with replacement. Tuned steps are chosen on other seeds; the same number of
-samples for every method and batch size. Theorem steps at one batch size give each bound its verdict.
+Breast cancer and digits from scikit-learn, or any LIBSVM file by ``--data PATH``. Box of 1.5 times the largest weight
+of the certified minimizer, l2 = 1/n, rows drawn with replacement. Tuned steps are chosen on other seeds; the number of
+samples is the same for every method and batch size. Theorem steps at one batch size give each bound its verdict.
 """
 
 import functools
@@ -53,46 +53,54 @@ def cell(data, batch, optimizer, step, epochs, replicas, seed):
         return {"gap": run.average_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run)}
     tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, measure="average_gap", **common)
     run = an.simulate(f, make(tuning.best), seed=seed, running_means=False, records=60, **common)
-    return {"gap": run.average_gap[:, -1], "last_gap": run.gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best,
-            "curve": run.average_gap, "samples": run.samples[0]}  # fmt: skip
+    return {
+        "gap": run.average_gap[:, -1], "last_gap": run.gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best,
+        "curve": run.average_gap, "samples": run.samples[0],
+    }  # fmt: skip
+
+
+def short(data):
+    """The name of a data set, or of its file."""
+    return str(data).rsplit("/", 1)[-1]
 
 
 def plot(results):
     sets, batches = results.axes["data"], np.array(results.axes["batch"], dtype=float)
+    middle = results.axes["batch"][len(batches) // 2]
     with an.plotting.style("page"):
         figure, axes = an.plotting.subplots("page", 2, len(sets), height=4.8, squeeze=False)
-        for j, data in enumerate(sets):
+        for (upper, lower), data in zip(axes.T, sets, strict=True):
             end = {m: results.array("gap", data=data, step="tuned", optimizer=m).T for m in METHODS}
-            an.plotting.curves(batches, end, xlabel="batch size M", ylabel="gap at the average iterate", ax=axes[0, j])
-            middle = results.axes["batch"][len(batches) // 2]
+            an.plotting.curves(batches, end, xlabel="batch size M", ylabel="gap at the average iterate", ax=upper)
             runs = {m: results.one(data=data, batch=middle, step="tuned", optimizer=m) for m in METHODS}
-            an.plotting.curves(runs["sgd"]["samples"], {m: r["curve"] for m, r in runs.items()},
-                               xlabel=f"samples (M = {middle})", ylabel="gap at the average iterate", ax=axes[1, j])  # fmt: skip
-            title = str(data).rsplit("/", 1)[-1].replace("_", " ")
-            axes[0, j].set_title(f"{title}: n = {problem(data).samples:,}, d = {problem(data).dim}")
-        for ax in axes.flat:
-            if ax is not axes[0, 0] and ax.get_legend():
-                ax.get_legend().remove()
-        axes[0, 0].get_legend().remove()
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4, title="tuned steps, equal samples; bands: t interval of the mean, 95 %")
+            curves = {m: run["curve"] for m, run in runs.items()}
+            label = f"samples (M = {middle})"
+            samples = runs["sgd"]["samples"]
+            an.plotting.curves(samples, curves, xlabel=label, ylabel="gap at the average iterate", ax=lower)
+            f = problem(data)
+            upper.set_title(f"{short(data).replace('_', ' ')}: n = {f.samples:,}, d = {f.dim}")
+        an.plotting.shared_legend(figure)
     results.save_figure(figure, "equal_samples")
     results.save_csv("gaps", [dict(c.point, gap=float(np.mean(c.arrays["gap"]))) for c in results.cells()])
-    results.verdicts([(f"{str(c.point['data']).rsplit('/', 1)[-1]}, M={c.point['batch']}", c.arrays["verdict"])
-                      for c in results.cells(step="theorem")])  # fmt: skip
+    results.verdicts(
+        (f"{short(c.point['data'])}, M={c.point['batch']}", c.arrays["verdict"]) for c in results.cells(step="theorem")
+    )
     for data in sets:
-        for M in results.axes["batch"]:
-            gap = {m: results.one(data=data, batch=M, step="tuned", optimizer=m)["gap"] for m in METHODS}
+        for batch in results.axes["batch"]:
+            gap = {m: results.one(data=data, batch=batch, step="tuned", optimizer=m)["gap"] for m in METHODS}
             parts = []
             for other in ("sgd", "adagrad_norm", "adam"):
                 ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
                 parts.append(f"{an.plotting.title(other)} {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]")
-            name = str(data).rsplit("/", 1)[-1]
-            results.say(f"{name}, M={M}, equal samples, tuned: gap over AdaGrad's (above 1: AdaGrad wins): {', '.join(parts)}.")
+            results.say(
+                f"{short(data)}, M={batch}, equal samples, tuned: gap over AdaGrad's (above 1: AdaGrad wins): "
+                f"{', '.join(parts)}."
+            )
     for c in results.cells(step="tuned"):
         if c.arrays["at_edge"]:
             p = c.point
-            results.say(f"Grid edge: the best step of {p['optimizer']} on {p['data']} at M={p['batch']} lies at an end of its grid.")
+            where = f"{short(p['data'])}, M={p['batch']}"
+            results.say(f"Grid edge: the best step of {p['optimizer']} lies at an end ({where}).")
 
 
 if __name__ == "__main__":

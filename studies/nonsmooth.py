@@ -21,6 +21,9 @@ AXES = {
     "replicas": [128],
 }
 QUICK = {"batch": [16, 4096], "replicas": [16]}
+BOUNDS = {
+    "sgd": ["convex_sgd_nonsmooth"], "adagrad": ["convex_adagrad_nonsmooth", "convex_adagrad"], "adagrad_norm": [],
+}  # fmt: skip
 MAKE = {m: getattr(an.optimizers, m) for m in METHODS}
 GRIDS = {"sgd": 2.0 ** np.arange(-8, 3), "adagrad": 2.0 ** np.arange(-7, 4), "adagrad_norm": 2.0 ** np.arange(-5, 6)}
 
@@ -50,11 +53,8 @@ def cell(objective, batch, optimizer, step, replicas, seed):
     run = an.simulate(f, method, steps=STEPS, seed=seed, **common)
     reach = an.steps_to_target(f, method, target=TARGET, max_steps=MAX_STEPS, seed=seed, **common)
     result = {"gap": run.mean_gap[:, -1], "reach": np.array(reach), "at_edge": bool(tuned and tuned.at_edge)}
-    bounds = {"sgd": ["convex_sgd_nonsmooth"], "adagrad": ["convex_adagrad_nonsmooth", "convex_adagrad"], "adagrad_norm": []}
     if step == "theorem":
-        for name in bounds[optimizer]:
-            verdict = an.verify(an.bounds[name], run)
-            result |= {name: verdict}
+        result |= {name: an.verify(an.bounds[name], run) for name in BOUNDS[optimizer]}
     return result
 
 
@@ -68,54 +68,57 @@ def plot(results):
                 chosen = dict(objective=objective, step="tuned", optimizer=method)
                 gaps[method] = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
                 samples[method] = an.intervals.Limits(*(results.array("reach", **chosen).T * batches))
-            an.plotting.curves(batches, gaps, xlabel="", ylabel=f"mean gap after {STEPS:,} steps", ax=axes[0, j])
-            an.plotting.curves(batches, samples, xlabel="batch size M", ylabel=f"samples to mean gap {TARGET}", ax=axes[1, j])
-            axes[0, j].set_title({"absolute": "absolute values: nonsmooth", "rounded": "rounded off: smooth"}[objective])
+            upper, lower = axes[:, j]
+            an.plotting.curves(batches, gaps, ylabel=f"mean gap after {STEPS:,} steps", ax=upper)
+            label = f"samples to mean gap {TARGET}"
+            an.plotting.curves(batches, samples, xlabel="batch size M", ylabel=label, ax=lower)
+            upper.set_title({"absolute": "absolute values: nonsmooth", "rounded": "rounded off: smooth"}[objective])
         for row in axes:
             row[1].set_ylabel("")
             limits = [ax.get_ylim() for ax in row]
             for ax in row:
                 ax.set_ylim(min(v[0] for v in limits), max(v[1] for v in limits))
-        for ax in axes.flat:
-            if ax is not axes[0, 0] and ax.get_legend():
-                ax.get_legend().remove()
-        axes[0, 0].legend(loc="upper right")
+        an.plotting.shared_legend(figure)
     results.save_figure(figure, "linear_slowdown")
-    results.save_csv("gaps", [dict(c.point, gap=float(np.mean(c.arrays["gap"])), steps_to_target=float(c.arrays["reach"][0]))
-                              for c in results.cells()])  # fmt: skip
+    cells = ((c.point, c.arrays) for c in results.cells())
+    results.save_csv("gaps", [{**p, "gap": np.mean(a["gap"]), "steps": a["reach"][0]} for p, a in cells])
     report(results, batches)
 
 
 def report(results, batches):
-    names = ("convex_sgd_nonsmooth", "convex_adagrad_nonsmooth", "convex_adagrad")
+    ends = [results.axes["batch"][0], results.axes["batch"][-1]]
     results.verdicts(
-        [(f"{c.point['objective']}, M={c.point['batch']}", c.arrays[n]) for c in results.cells(step="theorem") for n in names
-         if n in c.arrays and c.point["batch"] in (batches[0], batches[-1]) and c.arrays[n].status != "not applicable"],
-    )  # fmt: skip
+        (f"{c.point['objective']}, M={c.point['batch']}", c.arrays[name])
+        for c in results.cells(step="theorem", batch=ends)
+        for name in BOUNDS[c.point["optimizer"]]
+        if c.arrays[name].status != "not applicable"
+    )
     for objective in results.axes["objective"]:
         for method in METHODS:
             reach = results.array("reach", objective=objective, step="tuned", optimizer=method)
-            first, last = reach[0], reach[-1]
-            growth = batches[-1] / batches[0]
-            name = an.plotting.title(method)
+            first, last, name = reach[0], reach[-1], an.plotting.title(method)
             if not (np.isfinite(first).all() and np.isfinite(last).all()):
-                results.say(f"{objective}: tuned {name} did not reach {TARGET} in {MAX_STEPS:,} steps at one of the ends of M.")
+                results.say(f"{objective}: tuned {name} missed {TARGET} in {MAX_STEPS:,} steps at one end of M.")
                 continue
-            low, high = first[1] / last[2], first[2] / last[1]
             results.say(
-                f"{objective}: from M=1 to M={batches[-1]:.0f} the steps of tuned {name} fall by {first[0] / last[0]:.1f} "
-                f"[{low:.1f}, {high:.1f}], so its samples grow by {growth * last[0] / first[0]:.0f}."
+                f"{objective}: from M={ends[0]} to M={ends[1]} the steps of tuned {name} fall by "
+                f"{first[0] / last[0]:.1f} [{first[1] / last[2]:.1f}, {first[2] / last[1]:.1f}], "
+                f"so its samples grow by {batches[-1] / batches[0] * last[0] / first[0]:.0f}."
             )
-    for objective in results.axes["objective"]:
-        for M in (results.axes["batch"][0], results.axes["batch"][-1]):
-            gap = {m: results.one(objective=objective, batch=M, step="tuned", optimizer=m)["gap"] for m in METHODS}
+        for batch in ends:
+            chosen = dict(objective=objective, batch=batch, step="tuned")
+            gap = {m: results.one(optimizer=m, **chosen)["gap"] for m in METHODS}
             for other in ("sgd", "adagrad_norm"):
                 ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
-                results.say(f"{objective}, M={M}, tuned: gap of {an.plotting.title(other)} over AdaGrad's after {STEPS:,} steps "
-                            f"= {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}].")  # fmt: skip
-    edges = [c.point for c in results.cells(step="tuned") if c.arrays["at_edge"]]
-    for p in edges:
-        results.say(f"Grid edge: the best step of {p['optimizer']} on {p['objective']} at M={p['batch']} lies at an end.")
+                results.say(
+                    f"{objective}, M={batch}, tuned: gap of {an.plotting.title(other)} over AdaGrad's after {STEPS:,} "
+                    f"steps = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]."
+                )
+    for c in results.cells(step="tuned"):
+        if c.arrays["at_edge"]:
+            p = c.point
+            where = f"{p['objective']}, M={p['batch']}"
+            results.say(f"Grid edge: the best step of {p['optimizer']} lies at an end ({where}).")
 
 
 if __name__ == "__main__":

@@ -225,7 +225,8 @@ def logistic_regression(X: Any, y: ArrayLike, *, l2: float = 0.0, box: Box | Non
     ridge = float_parameter(l2, "l2", strict=False)
     n, d = matrix.shape
     bounds = box_bounds(box, d)
-    if sparse.issparse(matrix):
+    compact = sparse.issparse(matrix)
+    if compact:
         signed = sparse.csr_array(matrix.multiply(labels[:, None]))
         params: Any = _compact(matrix, labels, ridge)
         functions = sparse_value, sparse_gradient, sparse_sample_gradient
@@ -252,7 +253,7 @@ def logistic_regression(X: Any, y: ArrayLike, *, l2: float = 0.0, box: Box | Non
         box=bounds,
         samples=n,
         sample_gradient=functions[2],
-        sample_sigma=np.sqrt(np.asarray(abs(signed).power(2).mean(axis=0) if sparse.issparse(signed) else (signed**2).mean(axis=0)).ravel()),
+        sample_sigma=np.sqrt(np.asarray(matrix.multiply(matrix).mean(axis=0) if compact else (matrix**2).mean(axis=0))),
     )
 
 

@@ -107,15 +107,16 @@ def generate(app: Sphinx | None = None) -> None:
     """Write all generated pages."""
     write(OUT / "bounds_table.md", bounds_table())
     pages = OUT / "reference"
-    homes = {n: m for n, m in an._HOME.items() if importlib.util.find_spec(f"anisotropic.{m}")}
-    found = [(n, getattr(importlib.import_module(f"anisotropic.{m}"), n, None)) for n, m in homes.items()]
-    top = [(n, t) for n, t in found if inspect.isfunction(t) or inspect.isclass(t)]
-    texts = {"anisotropic": reference_page("anisotropic", "anisotropic", top, "")}
+    texts, elsewhere = {}, set()
     for name, module in public_modules().items():
-        listed = members(module)
-        if listed:
+        if listed := members(module):
             about = f".. automodule:: {module.__name__}\n   :no-members:"
             texts[name] = reference_page(f"anisotropic.{name}", module.__name__, listed, about)
+            elsewhere |= {id(thing) for _, thing in listed}
+    homes = {n: m for n, m in an._HOME.items() if _exists(f"anisotropic.{m}")}
+    found = [(n, getattr(importlib.import_module(f"anisotropic.{m}"), n, None)) for n, m in homes.items()]
+    top = [(n, t) for n, t in found if (inspect.isfunction(t) or inspect.isclass(t)) and id(t) not in elsewhere]
+    texts["anisotropic"] = reference_page("anisotropic", "anisotropic", top, "")
     for name, text in texts.items():
         write(pages / f"{name}.md", text)
     for stale in set(pages.glob("*.md")) - {pages / f"{name}.md" for name in texts}:

@@ -105,7 +105,8 @@ EXTENSIONS = {
 Q = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
 C, DELTA, SIGMA, BOX = np.array([2.0, 1.0, 0.3, 0.1]), 0.4, np.array([0.5, 0.3, 0.2, 0.1]), (-1.0, 1.0)
 START = np.array([0.9, -0.8, 0.7, -0.6])
-SETTING = {"noise": uniform(SIGMA), "start": START, "batch_size": 2, "replicas": 200, "measures": {"steepest": steepest}}
+MEASURES = {"steepest": steepest}
+SETTING = {"noise": uniform(SIGMA), "start": START, "batch_size": 2, "replicas": 200, "measures": MEASURES}
 
 
 def simulate(power=0.75, q=Q, step=0.3, optimizer=None, objective=None, **changes):

@@ -27,6 +27,7 @@ _MODULES = (
     "plotting",
     "problems",
     "random",
+    "report",
     "schedules",
     "setups",
     "smoothness",

@@ -60,6 +60,12 @@ def test_missing_constants_are_all_listed():
         bounds.pl_sgd(L=1, sigma=1, T=1, M=1, mu=1, Delta=1)
 
 
+def test_missing_names_what_a_form_still_needs():
+    assert bounds.convex_adagrad.missing(L=1.0, D=None) == ["sigma", "D", "T", "M"]
+    assert bounds.nonconvex_adagrad.missing("bounded", L=1, sigma=1, step=1, T=1, M=1, Delta=1) == ["G"]
+    assert bounds.nonconvex_adagrad.missing(L=1, sigma=1, step=1, T=1, M=1, Delta=1) == []
+
+
 def test_known_constants_that_are_not_needed_are_ignored():
     needed = {"L": H, "sigma": 1.0, "D": 2.0, "T": 9, "M": 1}
     others = {"R": 1.0, "G": np.nan, "L0": None, "L1": None, "Delta": 3.0, "mu": None, "theta": 1.0, "beta": 0.9}

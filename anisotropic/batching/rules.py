@@ -140,6 +140,19 @@ def scale_decide(batch, gradient, variance, along, population, t, history, rule)
     return ratio(total, 1.0 / rule.c, square, batch, rule.unbiased)
 
 
+def relative_noise(rule: BatchRule) -> float:
+    """rho with E |g - G|^2 <= rho |G|^2 (for the coordinate test, up to its floor, in every coordinate) where it holds.
+
+    eta^2 for the norm tests, theta^2 + nu^2 for the augmented inner-product test, 1/c for the noise scale.
+    """
+    p = rule.params
+    if isinstance(p, InnerProduct):
+        return p.theta**2 + p.nu**2
+    if isinstance(p, Scale):
+        return 1 / p.c
+    return p.eta**2 if isinstance(p, (NormTest, Coordinates)) else float("inf")
+
+
 def _form(form: str) -> tuple[bool, bool]:
     if form not in FORMS:
         raise ValueError(f"form = {form!r}; expected one of {', '.join(map(repr, FORMS))}")

@@ -48,6 +48,7 @@ _FAMILIES = {
     "generalized": ("nonconvex_adagrad_gen",),
     "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
     "separation": ("sgd_separation_lower",),
+    "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {
@@ -62,8 +63,9 @@ _TOOLS = {
     "power_law": "comparison",
     "smooth_ratio": "comparison",
     "separation_instance": "separation",
+    "strong_growth_constants": "adaptive_batch",
 }
-_MODULES = ("symbols", "measures")
+_MODULES = ("symbols", "measures", "batch_facts")
 
 
 class _Catalogue(ModuleType):

@@ -90,6 +90,12 @@ REFERENCES: dict[str, dict[str, str]] = {
         "year": "2022",
         "eprint": "2003.02395",
     },
+    "lau2024adadagrad": {
+        "author": "Lau, Tim Tsz-Kit and Liu, Han and Kolar, Mladen",
+        "title": "{AdAdaGrad}: Adaptive Batch Size Schemes for Adaptive Gradient Methods",
+        "year": "2024",
+        "eprint": "2402.11215",
+    },
     "crawshaw2025complexity": {
         "author": "Crawshaw, Michael and Liu, Mingrui",
         "title": "Complexity Lower Bounds of Adaptive Gradient Algorithms for Non-convex Stochastic Optimization under "

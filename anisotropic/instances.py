@@ -132,7 +132,7 @@ def huber_axes(bound: Bound) -> Axes:
 
 def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     curvature = power_law(dim, at["curvature_decay"])
-    place = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
+    place: dict[str, Any] = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
     if "L1" in bound.constants:
         return problems.cosh(curvature, 10 ** at["log10_width"], **place)
     if "log10_width" in at:
@@ -144,7 +144,7 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
     step: Any = 10 ** at["log10_step"]
     if "step_decay" in at:
         step = step * power_law(dim, at["step_decay"])
-    name = bound.requires.optimizers[0]
+    name = next(iter(bound.requires.optimizers))
     if name in ("sgd", "sign_sgd"):
         return getattr(optimizers, name)(step)
     eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
@@ -161,7 +161,7 @@ def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     f = _objective(bound, at, dim)
     if "log10_sigma" in at:
         sigma = 10 ** at["log10_sigma"] * power_law(dim, at["sigma_decay"])
-        allowed = bound.requires.laws | bound.requires.noises
+        allowed = {*bound.requires.laws, *bound.requires.noises}
         noise = noises.gaussian(sigma) if "gaussian" in allowed else noises.two_point(sigma, at["skew"])
     else:
         noise = noises.none()

@@ -26,10 +26,10 @@ __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table
 
 POPULATION = 24
 FINALISTS = 6
-REPLICAS = 64
-FINAL_REPLICAS = 4096
-#: One-sided error of the limits that guide the search: about one standard error, so that luck is not chased.
-CAUTION = 0.32
+REPLICAS = 256
+FINAL_REPLICAS = 16_384
+#: Level of the limits that guide the search: with the mean alone it would chase rare events of skewed noise.
+CAUTION = 0.01
 NOTHING = -1e6
 EVERYTHING = 1e6
 
@@ -119,8 +119,7 @@ def _best(
 
     def cost(x: FloatArray) -> float:
         setup = family.build(bound, dict(zip(names, map(float, x), strict=True)))
-        replicas = 8 * REPLICAS if bound.probability else REPLICAS
-        run = setup(replicas=replicas, seed=seed, threads=1)
+        run = setup(replicas=REPLICAS, seed=seed, threads=1)
         score = _score(bound, run, dict(setup.constants), term, CAUTION)
         tried.append((score.value, score.steps, tuple(map(float, x))))
         return -score.value
@@ -150,7 +149,7 @@ def _best(
         run = instance(replicas=replicas, seed=seed)
         return _score(bound, run, dict(instance.setup().constants), term, level), instance
 
-    rivals = [again(steps, x, 8 * REPLICAS, seed + 1, CAUTION) for value, steps, x in finalists if value > NOTHING]
+    rivals = [again(steps, x, 4 * REPLICAS, seed + 1, CAUTION) for value, steps, x in finalists if value > NOTHING]
     winner = max(rivals, key=lambda r: r[0].value)[1]
     x = tuple(winner.point[n] for n in names)
     score, winner = again(winner.steps, x, FINAL_REPLICAS, seed + 2, level)

@@ -29,7 +29,7 @@ VALLEY = instances.Family("valley", lambda bound: {"step": (0.05, 2.0), "steps":
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory):
     path = tmp_path_factory.mktemp("search") / "worst.json"
-    return search_worst_case(bounds.convex_sgd.scaled(0.5), budget=120, seed=5, path=path), path
+    return search_worst_case(bounds.convex_sgd.scaled(0.5), budget=72, seed=5, path=path), path
 
 
 def test_known_worst_case_of_a_family_is_found():
@@ -49,7 +49,7 @@ def test_false_bound_is_refuted_beyond_doubt(halved):
 
 
 def test_true_bound_is_not_refuted():
-    _, ratio, interval = search_worst_case(bounds.convex_sgd, budget=120, seed=5)
+    _, ratio, interval = search_worst_case(bounds.convex_sgd, budget=72, seed=5)
     assert 0.5 < ratio <= 1.001 and interval.low <= 1
 
 
@@ -65,7 +65,7 @@ def test_instance_is_repeated_from_its_file(halved):
     assert again == instance
     assert np.array_equal(again(replicas=8, seed=3).gap, instance(replicas=8, seed=3).gap)
     assert instances.load_instance(path).bound is bounds.convex_sgd
-    assert search_worst_case(instance.bound, budget=120, seed=5).instance.point == instance.point
+    assert search_worst_case(instance.bound, budget=72, seed=5).instance.point == instance.point
 
 
 def test_file_of_another_family_is_refused(tmp_path):
@@ -102,7 +102,7 @@ def test_points_of_the_family_lie_inside_the_assumptions_often_enough(name):
 
 def test_mutation_table_is_refuted_below_its_factors_and_resumes(tmp_path):
     path = tmp_path / "table.json"
-    table = mutation_table(["convex_sgd"], budget=60, path=path)
+    table = mutation_table(["convex_sgd"], budget=48, path=path)
     assert [row.term for row in table] == ["", "bias", "noise"]
     for row in table:
         run = row.instance(replicas=FINAL_REPLICAS, seed=2)

@@ -196,6 +196,14 @@ def check_setup(objective: Objective, noise: Noise, start: FloatArray, batch_siz
             )
 
 
+def _gradient_at_minimizer(objective: Objective) -> FloatArray:
+    """|f_j| at the minimizer over the box: zero unless a constraint is active."""
+    out = np.zeros(objective.dim)
+    if "interior minimizer" not in objective.properties:
+        getattr(objective.gradient, "py_func", objective.gradient)(objective.minimizer, objective.params, out)
+    return np.abs(out)
+
+
 def known_constants(
     objective: Objective, optimizer: Optimizer, noise: Noise, start: FloatArray, steps: int, batch: int | None
 ) -> dict[str, Any]:
@@ -212,6 +220,8 @@ def known_constants(
         known["D"] = width
     if objective.minimizer is not None:
         known["R"] = np.abs(start - objective.minimizer)
+        if objective.smoothness is not None:
+            known["G_star"] = _gradient_at_minimizer(objective)
     if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0 and batch:
         known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch)
     if objective.generalized_smoothness is not None:

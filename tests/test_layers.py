@@ -44,7 +44,7 @@ LAYERS = {
     "optimizers": Row("records elementary random", "numpy"),
     "schedules": Row("records elementary random", "numpy"),
     "batching": Row("records elementary random", "numpy numba", "scipy"),
-    "batching.torch": Row("records", "numpy torch"),
+    "batching.torch": Row("records batching", "numpy torch"),
     "plan": Row("records random kernels batching", "numpy numba"),
     "simulate": Row("records random kernels plan batching", "numpy numba"),
     "target": Row("records simulate intervals", "numpy"),

@@ -1,0 +1,30 @@
+"""What are the nouns? Frozen records for a problem, a noise, an optimizer, and for the two results.
+
+Everything here is NumPy only, so that a notebook can hold, pickle and inspect a record without starting a compiler.
+"""
+
+from __future__ import annotations
+
+from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, module_level
+from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
+from .run import Run, load
+from .verdict import TermCheck, Verdict
+
+__all__ = [
+    "BatchRule",
+    "FloatArray",
+    "NoParameters",
+    "Noise",
+    "Objective",
+    "Optimizer",
+    "Run",
+    "Schedule",
+    "TermCheck",
+    "Verdict",
+    "box_bounds",
+    "count",
+    "float_parameter",
+    "float_vector",
+    "load",
+    "module_level",
+]

@@ -1,0 +1,280 @@
+"""What goes into a simulation? An objective, a noise, an optimizer with its schedule, and a batch rule.
+
+A record is data: compiled functions, their parameters and what is certified about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, module_level
+
+
+class NoParameters(NamedTuple):
+    """Parameters of a function that needs none (Numba cannot type an empty tuple as a record)."""
+
+    unused: float = 0.0
+
+
+def _set(record: Any, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+def _shown(values: Any) -> str:
+    """A number, or the range of an array, in a few characters."""
+    array = np.asarray(values, dtype=np.float64)
+    low, high = (f"{v:g}" for v in (array.min(), array.max()))
+    return low if low == high else f"{low}..{high}"
+
+
+def _optional(values: ArrayLike | None, dim: int, name: str, low: float = 0.0) -> FloatArray | None:
+    return None if values is None else float_vector(values, dim, name, low=low)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A function to minimize, with what is certified about it.
+
+    Parameters
+    ----------
+    name : str
+    dim : int
+        Number of coordinates d.
+    value : njit function ``(w, params) -> float``
+    gradient : njit function ``(w, params, out) -> None``
+        Writes the gradient at `w` into `out`; both have shape ``(d,)``.
+    params : NamedTuple
+        Passed to both functions; arrays in it are float64 and contiguous.
+    smoothness : array ``(d,)`` or None
+        L with -diag(L) <= Hessian <= diag(L) everywhere and in **all** directions.
+    generalized_smoothness : pair of arrays ``(d,)`` or None
+        (L0, L1) with \\|f_jj\\| <= L0_j + L1_j \\|f_j\\|; (L, 0) where only the smoothness L is given.
+    pl_constant : float or None
+        mu with \\|grad f\\|^2 >= 2 mu (f - inf f).
+    gradient_bound : array ``(d,)`` or None
+        At least \\|f_j\\| everywhere in the box.
+    minimizer, minimum : array ``(d,)`` or None, float or None
+        Over the box where there is one.
+    properties : set of str
+        Of "convex", "separable", "interior minimizer", "finite sum".
+    box : pair (lo, hi) or None
+        Iterates are clipped to it.
+    samples : int or None
+        Number of rows of a finite sum.
+    sample_gradient : njit function ``(w, params, rows, out) -> None`` or None
+        Mean gradient over the rows whose indices are in `rows`.
+    sample_sigma : array ``(d,)`` or None
+        Certified bound on the standard deviation of one row's gradient, anywhere in the box.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On wrong shapes, NaN, a negative constant, or a function that is not compiled at module level.
+    """
+
+    name: str
+    dim: int
+    value: Callable
+    gradient: Callable
+    params: Any = NoParameters()
+    smoothness: FloatArray | None = None
+    generalized_smoothness: tuple[FloatArray, FloatArray] | None = None
+    pl_constant: float | None = None
+    gradient_bound: FloatArray | None = None
+    minimizer: FloatArray | None = None
+    minimum: float | None = None
+    properties: frozenset[str] = frozenset()
+    box: tuple[FloatArray, FloatArray] | None = None
+    samples: int | None = None
+    sample_gradient: Callable | None = None
+    sample_sigma: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        d = count(self.dim, "dim")
+        module_level(self.value, "value")
+        module_level(self.gradient, "gradient")
+        if self.sample_gradient is not None:
+            module_level(self.sample_gradient, "sample_gradient")
+        smoothness, general = _optional(self.smoothness, d, "smoothness"), self.generalized_smoothness
+        if general is None and smoothness is not None:
+            general = (smoothness, np.zeros(d))
+        elif general is not None:
+            general = (float_vector(general[0], d, "L0", low=0.0), float_vector(general[1], d, "L1", low=0.0))
+        _set(
+            self,
+            dim=d,
+            smoothness=smoothness,
+            generalized_smoothness=general,
+            gradient_bound=_optional(self.gradient_bound, d, "gradient_bound"),
+            minimizer=_optional(self.minimizer, d, "minimizer", low=-np.inf),
+            sample_sigma=_optional(self.sample_sigma, d, "sample_sigma"),
+            minimum=None if self.minimum is None else float(self.minimum),
+            properties=frozenset(self.properties),
+            box=box_bounds(self.box, d),
+        )
+
+    def __repr__(self) -> str:
+        known = ("smoothness", "generalized_smoothness", "pl_constant", "gradient_bound", "minimizer", "minimum")
+        parts = [self.name, f"d={self.dim}", *(["box"] if self.box else []), *sorted(self.properties)]
+        return f"Objective({', '.join(parts)}; known: {', '.join(k for k in known if getattr(self, k) is not None)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """How a gradient averaged over a minibatch of M samples differs from the true one.
+
+    Parameters
+    ----------
+    name : str
+    apply : njit function ``(gradient, normals, batch_size, stream, params) -> None``
+        Turns the true gradient, in place, into the mean of `batch_size` sample gradients. `normals` holds ``(d,)``
+        independent standard normals of this step; other random numbers come from ``an.random`` with `stream`.
+    params : NamedTuple
+    sigma : array, number or None
+        Standard deviation of **one** sample's gradient, per coordinate.
+    rho : float
+        Relative part: variance of one sample <= sigma_j^2 + rho (f_j)^2.
+    law : str
+        "gaussian", "bounded", "heavy", "rows" or "none".
+    max_batch : int or None
+        Largest batch that the law can draw.
+    coordinatewise : bool
+        True if `apply` treats each coordinate by itself and takes no random number but `normals`; then short
+        trajectories share a pass.
+    replace : bool
+        For law "rows": whether a minibatch is drawn with replacement.
+    """
+
+    name: str
+    apply: Callable
+    params: Any = NoParameters()
+    sigma: Any = None
+    rho: float = 0.0
+    law: str = "gaussian"
+    max_batch: int | None = None
+    coordinatewise: bool = False
+    replace: bool = True
+
+    def __post_init__(self) -> None:
+        module_level(self.apply, "noise")
+        laws = ("gaussian", "bounded", "heavy", "rows", "none")
+        if self.law not in laws:
+            raise ValueError(f"law = {self.law!r}; expected one of {', '.join(laws)}")
+        _set(self, rho=float_parameter(self.rho, "rho", strict=False))
+
+    def __repr__(self) -> str:
+        level = "" if self.sigma is None else f", sigma={_shown(self.sigma)}"
+        return f"Noise({self.name}{level}{f', rho={self.rho:g}' if self.rho else ''})"
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A step size that changes: ``step_t = step * factor(t, value, state, params)``.
+
+    `factor` is an njit function of the step number t = 1, 2, ..., the current training loss f(w_t), a float64 array
+    `state` of `slots` numbers that starts at zero, and `params`.
+    """
+
+    name: str
+    factor: Callable
+    params: Any = NoParameters()
+    step: Any = 1.0
+    slots: int = 1
+
+    def __post_init__(self) -> None:
+        module_level(self.factor, "schedule")
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.name}, step={_shown(self.step)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Optimizer:
+    """One update rule.
+
+    Parameters
+    ----------
+    name : str
+    update : njit function ``(w, gradient, state, step, t, params) -> None``
+        Moves `w` in place. `state` has shape ``(slots, d)``; `step` is the ``(d,)`` array of step sizes at this step;
+        t = 1, 2, ... counts updates.
+    step : float, array ``(d,)`` or Schedule
+    params : NamedTuple
+    state : mapping of str to number, array or function of d
+        Name and initial value of each state vector, in the order of the rows of `state`. One named "accumulator" is
+        recorded (summed over coordinates) by every run.
+    settings : mapping
+        What a theorem may ask about: "preset", "eps", "beta", "momentum", ...
+    coordinatewise : bool
+        True if `update` treats each coordinate by itself; then short trajectories share a pass.
+    """
+
+    name: str
+    update: Callable
+    step: Any
+    params: Any = NoParameters()
+    state: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    coordinatewise: bool = False
+
+    def __post_init__(self) -> None:
+        module_level(self.update, "update")
+        base = self.step.step if isinstance(self.step, Schedule) else self.step
+        if np.ndim(base) > 1:
+            raise ValueError(f"step has shape {np.shape(base)}; expected a number, shape (d,) or a schedule")
+        float_vector(base, max(np.size(base), 1), "step", low=0.0, strict=True)
+
+    def __repr__(self) -> str:
+        step = repr(self.step) if isinstance(self.step, Schedule) else _shown(self.step)
+        return f"Optimizer({self.name}, step={step}{''.join(f', {k}={v!r}' for k, v in self.settings.items())})"
+
+
+@dataclass(frozen=True, eq=False)
+class BatchRule:
+    """How the next batch is chosen from the gradient in hand.
+
+    Parameters
+    ----------
+    name : str
+    decide : function ``(batch, gradient, variance, along, population, t, history, params) -> float``
+        The wanted batch, written for Numba and compiled or not (`simulate` compiles it). `gradient` is the batch mean
+        and `variance` the variance of one sample in each coordinate, both ``(d,)``, `along` the variance of the
+        projections of samples onto `gradient`; `population` the rows of a finite sum or 0; `history` an array
+        ``(slots, d)`` of the rule's own.
+    params : NamedTuple
+    start : int
+        First batch.
+    max_batch : int or None
+        Cap.
+    interval : int
+        Decide every so many steps.
+    shrink : bool
+        Whether the batch may become smaller.
+    exact : bool
+        Whether `decide` gets the true gradient and variance in place of the batch's.
+    slots : int
+    form : str
+        Of "plug_in", "exact", "unbiased": what a theorem may ask about.
+    """
+
+    name: str
+    decide: Callable
+    params: Any = NoParameters()
+    start: int = 2
+    max_batch: int | None = None
+    interval: int = 1
+    shrink: bool = False
+    exact: bool = False
+    slots: int = 0
+    form: str = "plug_in"
+
+    def __repr__(self) -> str:
+        settings = self.params._asdict() if self.params != NoParameters() else {}
+        shown = {**settings, "form": self.form, "start": self.start, "max_batch": self.max_batch}
+        return f"BatchRule({self.name}{''.join(f', {k}={v!r}' for k, v in shown.items())})"

@@ -188,8 +188,8 @@ def report(results, wide):
             rows += [row for row in found if row is not None]
             if None in found:
                 runs = {m: int(np.isfinite(cells[m]["loss"][:, 0]).sum()) for m in PAIR}
-                results.say(f"{setting}: no comparison; {runs['heavy_ball']} runs of heavy ball and {runs['adam']} of Adam "
-                            f"reach even the loss fraction {LEVELS[0]} in {MAX_STEPS:,} steps.")  # fmt: skip
+                results.say(f"{setting}: no comparison; {runs['heavy_ball']} runs of heavy ball and {runs['adam']} of "
+                            f"Adam reach even the loss fraction {LEVELS[0]} in {MAX_STEPS:,} steps.")  # fmt: skip
     results.table(rows, title=f"R_med over its data floor at equal loss, d = {wide}")
     for row in rows:
         holds = "holds" if row["low"] > 1 else "is reversed" if row["high"] < 1 else "is not seen"

@@ -8,7 +8,6 @@ which ignores their correlation. For a finite sum the rows' own gradients are us
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -19,11 +18,11 @@ from numba.extending import register_jitable
 from ..elementary import FLAGS, leaf
 from ..random import chi_square
 from ..records import FloatArray, module_level
-from .rules import finite, ratio
+from .rules import bounded, finite, ratio
 
 LARGEST = 2**62
 
-for _function in (finite, ratio):
+for _function in (bounded, finite, ratio):
     register_jitable(fastmath=FLAGS, error_model="numpy")(_function)
 
 
@@ -53,15 +52,6 @@ def keep(decide, sample_gradient, batch, w, true, mean, rows, variance, row, his
 
 
 @leaf
-def bounded(batch, wanted, sampling):
-    """The next batch: whole, within the cap, and not smaller unless the rule may shrink it."""
-    low = 2.0 if sampling.shrink else float(batch)
-    if not wanted > low:
-        return int(low)
-    return sampling.max_batch if wanted >= sampling.max_batch else int(math.ceil(wanted))
-
-
-@leaf
 def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
     """Next batch under normal noise of variance sigma^2 + rho G^2 for one sample."""
     if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):
@@ -75,7 +65,8 @@ def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, h
     if not sampling.exact:
         along *= chi_square(freedom, stream, w.size) / freedom
     seen = true if sampling.exact else mean
-    return bounded(batch, decide(batch, seen, variance, along, 0, stream.step, history, rule), sampling)
+    wanted = decide(batch, seen, variance, along, 0, stream.step, history, rule)
+    return bounded(batch, wanted, sampling.shrink, sampling.max_batch)
 
 
 @leaf
@@ -107,6 +98,8 @@ def by_rows(decide, sample_gradient, batch, w, true, mean, rows, variance, row, 
     n = sampling.population
     if sampling.exact:
         along = row_moments(sample_gradient, w, po, rows[rows.size - n :], true, variance, row, float(n))
-        return bounded(batch, decide(batch, true, variance, along, n, stream.step, history, rule), sampling)
+        wanted = decide(batch, true, variance, along, n, stream.step, history, rule)
+        return bounded(batch, wanted, sampling.shrink, sampling.max_batch)
     along = row_moments(sample_gradient, w, po, rows[:batch], mean, variance, row, batch - 1.0)
-    return bounded(batch, decide(batch, mean, variance, along, n, stream.step, history, rule), sampling)
+    wanted = decide(batch, mean, variance, along, n, stream.step, history, rule)
+    return bounded(batch, wanted, sampling.shrink, sampling.max_batch)

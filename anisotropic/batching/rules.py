@@ -5,8 +5,8 @@ with V_j the variance of one sample in coordinate j and r = V / (eta^2 \|g\|^2) 
 ceil(r), never smaller than now unless asked. Three forms: "exact" uses the true gradient and variance (an oracle);
 "plug_in" the batch's own; "unbiased" corrects \|g\|^2 by V / b, and doubles the batch where that is not positive.
 
-Everything here is plain Python, so that a training loop can ask the rules without a compiler; `resize` compiles the same
-functions for a simulation.
+Everything here is plain Python, so that a training loop can ask the rules without a compiler; `resize` compiles the
+same functions for a simulation.
 
 The plug-in norm test equals the exact one with eta^2 / (1 - eta^2) in place of eta^2, and at eta >= 1 it does not see
 noise at all: derived in docs/theory/batch_tests.md.
@@ -20,6 +20,7 @@ arXiv 1710.11258 (inner-product test). Lau, Liu, Kolar, arXiv 2402.11215 (with A
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -71,6 +72,14 @@ def finite(wanted, population, correct):
     if wanted > 1e15:
         return float(population)
     return wanted * population / (population - 1.0 + wanted)
+
+
+def bounded(batch, wanted, shrink, max_batch):
+    """The next batch: whole, within the cap, and not smaller unless the rule may shrink it."""
+    low = 2 if shrink else batch
+    if not wanted > low:
+        return low
+    return max_batch if wanted >= max_batch else int(math.ceil(wanted))
 
 
 def ratio(variance, scale, square, batch, unbiased):

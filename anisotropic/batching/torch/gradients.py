@@ -1,0 +1,91 @@
+"""What does one step's gradient show of its samples? Sums that decide a test, from norms or from single gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+
+
+class Seen(NamedTuple):
+    """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate."""
+
+    square: float
+    variance: float
+    along: float
+    count: float
+
+
+def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum of squares over several tensors, one number in at least float32 on their device."""
+    wide = [t if t.dtype in (torch.float32, torch.float64) else t.float() for t in tensors]
+    return torch.stack(torch._foreach_norm(wide)).square().sum()  # type: ignore[attr-defined]
+
+
+def from_workers(mean_square: float, average_square: float, count: float, workers: int) -> Seen:
+    """V = (count/workers) workers/(workers-1) (mean |g_m|^2 - |gbar|^2), of one sample in all coordinates."""
+    variance = max(mean_square - average_square, 0.0) * count / (workers - 1)
+    if not mean_square - average_square > -1e30:
+        variance = float("nan")
+    return Seen(average_square, variance, float("nan"), count)
+
+
+class PerSample(NamedTuple):
+    """Gradients of single samples, one ``(n, ...)`` tensor for each parameter, and their losses ``(n,)``."""
+
+    gradients: list[Tensor]
+    losses: Tensor
+
+
+def per_sample_gradients(model: torch.nn.Module, loss: Callable[..., Tensor], batch: tuple[Any, ...]) -> PerSample:
+    """Gradient of ``loss(model(x), y)`` for each sample by itself, by vmap over grad."""
+    x, *targets = batch
+    trained = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    frozen = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
+    fixed = frozen | {n: b.detach() for n, b in model.named_buffers()}
+
+    def one(parameters: dict[str, Tensor], x: Tensor, *targets: Tensor) -> Tensor:
+        output = functional_call(model, parameters | fixed, (x.unsqueeze(0),))
+        return loss(output, *(y.unsqueeze(0) for y in targets))
+
+    axes = (None, 0, *(0 for _ in targets))
+    found, losses = vmap(grad_and_value(one), in_dims=axes, randomness="different")(trained, x, *targets)
+    return PerSample([found[n] for n in trained], losses.detach())
+
+
+def moments(
+    gradients: list[Tensor], mean: list[Tensor], count: float, sums: Callable[[Tensor], Tensor], along: bool
+) -> tuple[float, float, float]:
+    """|mean|^2, V, and the variance of the projections onto `mean` (NaN unless asked), of `count` samples in all ranks.
+
+    Projections are those of whole gradients: a sum over layers first, its variance afterwards.
+    """
+    flat = [g.flatten(1) for g in gradients]
+    own = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in flat]).double().square().sum()
+    square = float(squared_norm(mean))
+    parts = [own]
+    if along:
+        inner = sum(g @ m.flatten().to(g.dtype) for g, m in zip(flat, mean, strict=True)).double()  # type: ignore[union-attr]
+        parts.append((inner - square).square().sum())
+    total = sums(torch.stack(parts)).tolist()
+    variance = max(total[0] - count * square, 0.0) / (count - 1) if total[0] == total[0] else float("nan")
+    return square, variance, total[1] / (count - 1) if along else float("nan")
+
+
+def worst_coordinate(
+    gradients: list[Tensor], mean: list[Tensor], count: float, sums: Callable[[Tensor], Tensor], rule: Any
+) -> tuple[float, float]:
+    """g_j^2 and V_j of the coordinate that asks for the largest batch under the coordinate test."""
+    best, found = -1.0, (0.0, 0.0)
+    for g, m in zip(gradients, mean, strict=True):
+        V = sums((g - m).square().sum(dim=0).double()) / (count - 1)
+        square = m.double().square()
+        seen = (square - V / count).clamp(min=0) if rule.params.unbiased else square
+        ratio = (V / (seen + rule.params.floor)).flatten()
+        j = int(torch.argmax(ratio))
+        if not float(ratio[j]) <= best:
+            best, found = float(ratio[j]), (float(square.flatten()[j]), float(V.flatten()[j]))
+    return found

@@ -169,10 +169,6 @@ def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     start = base + (at["start"] - base) * power_law(dim, at["start_decay"])
     start = np.clip(start, -1.0, 1.0) if _boxed(bound) else start
     constants: dict[str, Any] = {"delta": DELTA} if bound.probability else {}
-    if "G_star" in bound.constants:
-        slope = np.empty(dim)
-        getattr(f.gradient, "py_func", f.gradient)(f.minimizer, f.params, slope)
-        constants["G_star"] = np.abs(slope)
     steps, batch = round(2 ** at["log2_steps"]), round(2 ** at.get("log2_batch", 0.0))
     return Setup(bound, f, _optimizer(bound, at, dim), noise, start, steps, batch, 64, records=8, constants=constants)
 

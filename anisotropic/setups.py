@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import bounds, noises, optimizers, problems
+from . import batching, bounds, noises, optimizers, problems
 from .names import nearest
-from .records import FloatArray, Noise, Objective, Optimizer, Run, Verdict
+from .records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
 from .simulate import simulate
 from .verify import verify
 
@@ -35,7 +35,7 @@ class Setup:
     noise: Noise
     start: Any
     steps: int
-    batch_size: int = 1
+    batch_size: int | BatchRule = 1
     replicas: int = 256
     seed: int = 0
     records: int = 40
@@ -142,10 +142,7 @@ def _convex_adagrad_active() -> Setup:
     curvature, sigma = power_law(10, SPARSE), power_law(10, SPARSE)
     f = problems.quadratic(curvature, minimizer=1.5, box=_BOX)
     optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
-    known = {"G_star": 0.5 * curvature}
-    return Setup(
-        bounds.convex_adagrad_active, f, optimizer, noises.gaussian(sigma), 0.0, 200, 4, 1024, constants=known
-    )
+    return Setup(bounds.convex_adagrad_active, f, optimizer, noises.gaussian(sigma), 0.0, 200, 4, 1024)
 
 
 def _convex_adagrad_hp() -> Setup:
@@ -210,6 +207,19 @@ def _unconstrained(name: str) -> Setup:
     return Setup(bounds[name], f, optimizer, noises.none(), 3.0, 1000, replicas=2)  # type: ignore[index]
 
 
+def _strong_growth(name: str) -> Setup:
+    """Batches that the exact test keeps large enough, on sums of cosines."""
+    c = power_law(10, 1.0)
+    if name == "adagrad_norm_strong_growth":
+        rule, known = batching.norm_test(0.5, form="exact"), {"delta": 0.5}
+        optimizer = optimizers.adagrad_norm(0.1, eps=10.0, preset="nonconvex")
+    else:
+        rule, known = batching.coordinate_norm_test(0.5, 1e-12, form="exact"), {}
+        optimizer = optimizers.adagrad(0.1, eps=10.0, preset="nonconvex")
+    f, noise = problems.cosine(c, 1.0), noises.gaussian(c / 2)
+    return Setup(bounds[name], f, optimizer, noise, 0.3, 1000, rule, 256, constants=known)  # type: ignore[index]
+
+
 def _sgd_separation_lower() -> Setup:
     """Gradient descent with the largest step, on the quadratic that it cannot solve in 1,000 steps."""
     from .bounds.separation import separation_instance
@@ -239,6 +249,8 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
         for name in ("convex_adagrad_free_separable", "convex_adagrad_norm_free", "pl_adagrad")
     },
     "sgd_separation_lower": _sgd_separation_lower,
+    "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),
+    "adagrad_strong_growth": partial(_strong_growth, "adagrad_strong_growth"),
 }
 
 

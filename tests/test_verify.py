@@ -235,7 +235,7 @@ def test_pathwise_bound_counts_replicas_above_it(mean, status):
     verdict = verify(PATHWISE, fake(gaps(11, 4000, mean)), level=0.01, delta=0.05)
     assert verdict.status == status and verdict.interval_kind == "Clopper-Pearson"
     assert verdict.estimate == pytest.approx(mean * np.log(20), rel=0.1)
-    assert "0.95 quantile of gap after 1 steps" in str(verdict)
+    assert "0.95 quantile of gap after 1 step:" in str(verdict)
 
 
 def test_pathwise_verdict_is_the_clopper_pearson_test():

@@ -58,7 +58,8 @@ class Verdict:
         """One sentence: the status, and what was not tested."""
         idle = [t.name for t in self.terms if not t.exercised] if self.status == "not contradicted" else []
         if idle:
-            return f"{self.status}; not tested: {' and '.join(idle)} term{'s' if len(idle) > 1 else ''}"
+            names = " and ".join([", ".join(idle[:-1]), idle[-1]] if len(idle) > 1 else idle)
+            return f"{self.status}; not tested: {names} term{'s' if len(idle) > 1 else ''}"
         return f"{self.status}: {self.reason}" if self.reason else self.status
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,8 +88,9 @@ class Verdict:
         lo, hi = self.interval
         relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
         what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
+        after = f"after {self.steps:,} step{'s' if self.steps != 1 else ''}"
         measured = (
-            f"{what} after {self.steps:,} steps: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
+            f"{what} {after}: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
             f"({self.interval_kind}; level {self.level:g}, {self.replicas:,} replicas)"
         )
         against = f"claim {relation} {self.bound:.4g}, slack {self.slack:.3g}, power {self.power:.3g}: "

@@ -114,14 +114,16 @@ def plot(results):
                 for k, angle in enumerate(angles):
                     rows.append({"turned": turned, "angle": angle, "method": method, "gap": limits.estimate[k],
                                  "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
-            an.plotting.curves(angles, series, log="y", xlabel="angle (radians, rms)", ax=ax)
-            ax.set_xscale("symlog", linthresh=0.03)
+            an.plotting.curves(np.arange(angles.size), series, log="y", ax=ax)
             ax.set_title(f"turned: {turned}")
         limits = [ax.get_ylim() for ax in axes[:-1]]
         for ax in axes[:-1]:
             ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         axes[0].set_ylabel(f"mean gap, {STEPS} tuned steps")
         draw_diagonals(axes[-1], results, angles, "both" if "both" in cases else cases[0])
+        for ax in axes:
+            ax.set_xticks(np.arange(angles.size), [f"{a:g}" for a in angles])
+            ax.set_xlabel("angle (radians, rms)")
         an.plotting.shared_legend(figure, 3)
     results.save_figure(figure, "rotation")
     results.save_csv("gaps", rows)
@@ -135,10 +137,9 @@ def draw_diagonals(ax, results, angles, turned):
         ("optimal", "o", "-", "optimal diagonal"), ("gershgorin", "^", "--", "Gershgorin's"),
     ):  # fmt: skip
         values = [np.mean([c.arrays[name] for c in found]) for found in cells]
-        ax.plot(angles, values, color="black", marker=marker, linestyle=dashes, label=label)
+        ax.plot(np.arange(angles.size), values, color="black", marker=marker, linestyle=dashes, label=label)
     ax.axhline(DIM * PROFILE[0] / PROFILE.sum(), color="0.5", linestyle=":", label="isotropic")
-    ax.set_xscale("symlog", linthresh=0.03)
-    ax.set(yscale="log", xlabel="angle (radians, rms)", ylabel="sum of L / trace", title="price of the axes")
+    ax.set(yscale="log", ylabel="sum of L / trace", title="diagonals")
 
 
 def report(results, cases):

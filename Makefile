@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint docs bench studies-quick search clean
+.PHONY: help study test lint verify docs bench studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -34,7 +34,10 @@ lint: .venv/full  ## ruff and mypy
 	$(BIN)/mypy
 
 studies-quick: .venv/full  ## the quick form of every study
-	@set -e; for study in studies/*.py; do echo "== $$study --quick"; $(BIN)/python $$study --quick --quiet; done
+	@set -e; for study in studies/[!_]*.py; do echo "== $$study --quick"; $(BIN)/python $$study --quick; done
+
+verify: .venv/full  ## every bound on its certified setup; exit code 4 on a violation
+	$(BIN)/anisotropic verify --all
 
 docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -37,7 +37,8 @@ _MODULES = (
 _NAMES = {
     "records": ("BatchRule", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "elementary": ("leaf",),
-    "simulate": ("Tuning", "simulate", "simulate_local", "tune"),
+    "simulate": ("Tuning", "simulate", "tune"),
+    "local": ("simulate_local",),
     "bounds": ("Bound", "Requires", "Source"),
     "verify": ("fit_rate", "verify"),
     "search": ("search_worst_case",),

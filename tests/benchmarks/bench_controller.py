@@ -1,7 +1,7 @@
 """What does watching the gradients cost? Ratios to a plain training step of a small CNN on 8 x 8 images, one thread.
 
-Run by hand: ``python tests/benchmarks/bench_controller.py``. The three kinds of step alternate, and each ratio is that of
-medians over rounds, so that other load on the machine falls on all alike.
+Run by hand: ``python tests/benchmarks/bench_controller.py``. The three kinds of step alternate, and each
+ratio is that of medians over rounds, so that other load on the machine falls on all alike.
 """
 
 import statistics
@@ -12,6 +12,7 @@ from torch import nn
 
 from anisotropic.batching import norm_test
 from anisotropic.batching.torch import BatchSizeController
+from anisotropic.batching.torch.gradients import squared_norm
 
 BATCH, ROUNDS = 64, 60
 
@@ -40,7 +41,8 @@ def main():
     def two_floats():
         optimizer.zero_grad()
         loss(model(x), y).backward()
-        controller.norms((1.0, 1.0), 0.99)
+        size = float(squared_norm([p.grad for p in model.parameters()])) ** 0.5
+        controller.norms((1.01 * size, 1.01 * size), size)
         optimizer.step()
         controller.step()
 

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from ...records import BatchRule
 from ..rules import Coordinates, InnerProduct, bounded
-from .gradients import Seen, from_workers, moments, per_sample_gradients, squared_norm, worst_coordinate
+from .gradients import (
+    Seen,
+    from_workers,
+    moments,
+    per_sample_gradients,
+    squared_norm,
+    total_gradients,
+    worst_coordinate,
+)
 
 LearningRate = str | Callable[[int, int], float]
 FACTORS: dict[str, Callable[[int, int], float]] = {
@@ -108,7 +116,10 @@ class BatchSizeController:
         self.steps, self.samples = 0, 0
         self.batch_size = self._shared(rule.start)
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._forget()
+        self._seen: Seen | None = None
+        self._before: list[Tensor] | None = None
+        self._squares: list[Tensor] = []
+        self._hooked: tuple[list[Tensor], list[Tensor]] = [], []
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             model.register_comm_hook(self, _watched_average)
 
@@ -129,9 +140,12 @@ class BatchSizeController:
 
         Under data parallelism `local` is this rank's own norm, one number.
         """
-        own = np.atleast_1d(np.asarray(local, dtype=np.float64))
-        square, parts = self._sum(torch.tensor([float(own @ own), float(own.size)], dtype=torch.float64)).tolist()
-        self._across(square / parts, float(average) ** 2, count, int(parts))
+        own = (local,) if isinstance(local, (int, float)) else tuple(local)
+        square, parts = math.fsum(float(v) ** 2 for v in own), len(own)
+        if self.workers > 1:
+            square, summed = self._sum(torch.tensor([square, float(parts)], dtype=torch.float64)).tolist()
+            parts = int(summed)
+        self._across(square / parts, float(average) ** 2, count, parts)
 
     def micro_batch(self) -> None:
         """Look at the gradients after one micro-batch's backward pass; `loss` was divided by their number."""
@@ -152,7 +166,8 @@ class BatchSizeController:
         flat /= self.workers
         for g, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             g.copy_(piece.view_as(g))
-        self._across(self._sum(local.double()).item() / self.workers, squared_norm(gradients).item(), count, self.workers)
+        mean_square = self._sum(local.double()).item() / self.workers
+        self._across(mean_square, squared_norm(gradients).item(), count, self.workers)
 
     def per_sample(self, loss: Callable[..., Tensor], batch: tuple[Any, ...], *, count: int | None = None) -> Tensor:
         """Mean loss of the batch; writes its gradient, averaged over ranks, and keeps the variances of single samples.
@@ -166,9 +181,9 @@ class BatchSizeController:
         n = int(self._sum(torch.tensor(float(own))).item())
         if n < 2:
             raise ValueError("the variance of a batch of one is not defined; use at least 2 samples a step")
-        mean = [self._sum(g.sum(dim=0)) / n for g in found.gradients]
+        mean = [self._sum(g) / n for g in total_gradients(found.gradients)]
         for p, m in zip(self._parameters, mean, strict=True):
-            p.grad = m.to(p.dtype).clone()
+            p.grad = m.to(p.dtype)
         if isinstance(self.rule.params, Coordinates):
             (square, variance), along = worst_coordinate(found.gradients, mean, n, self._sum, self.rule), 0.0
         else:
@@ -196,15 +211,17 @@ class BatchSizeController:
         if self._squares:
             self._finish_micro_batches(count)
         if self._seen is None:
-            raise RuntimeError("step() needs to see gradients first: norms, micro_batch, per_sample or average_gradients")
+            raise RuntimeError("step() needs to see gradients first: norms, micro_batch, per_sample, average_gradients")
         seen, number = self._seen, self.steps + 1
         if not (math.isfinite(seen.square) and math.isfinite(seen.variance)):
             raise NonFiniteGradient(number, self.state_dict(), self._save())
-        decided = torch.tensor([self._decide(seen, number)], dtype=torch.int64)
+        batch = self._decide(seen, number)
         if self.workers > 1:
+            decided = torch.tensor([batch], dtype=torch.int64)
             distributed.broadcast(decided, src=0)
-        self.steps, self.samples = number, self.samples + int(seen.count)
-        self._resize(int(decided.item()))
+            batch = int(decided.item())
+        self.steps, self.samples = number, self.samples + int(seen.used)
+        self._resize(batch)
         self._forget()
         return self.batch_size
 
@@ -223,10 +240,8 @@ class BatchSizeController:
     # ---- inside -----------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._seen: Seen | None = None
-        self._squares: list[Tensor] = []
-        self._before: list[Tensor] | None = None
-        self._hooked: tuple[list[Tensor], list[Tensor]] = [], []
+        self._seen, self._before = None, None
+        self._squares, self._hooked = [], ([], [])
 
     def _gradients(self) -> list[Tensor]:
         found = [p.grad for p in self._parameters if p.grad is not None]
@@ -269,7 +284,7 @@ class BatchSizeController:
         g, V = np.array([math.sqrt(seen.square)]), np.array([seen.variance])
         history = np.zeros((0, 1))
         along = 0.0 if math.isnan(seen.along) else seen.along
-        wanted = self.rule.decide(seen.count, g, V, along, self.population, number, history, self.rule.params)
+        wanted = self.rule.decide(seen.used, g, V, along, self.population, number, history, self.rule.params)
         return bounded(self.batch_size, wanted, self.rule.shrink, self.cap)
 
     def _shared(self, batch: int) -> int:
@@ -291,7 +306,7 @@ class BatchSizeController:
         return self.checkpoint
 
 
-def _watched_average(controller, bucket):  # type: ignore[no-untyped-def]  # PyTorch checks annotations as objects
+def _watched_average(controller, bucket):  # PyTorch compares annotations as objects: none here
     """DistributedDataParallel's own averaging, with the norms of each bucket before and after."""
     flat = bucket.buffer()
     controller._hooked[0].append(squared_norm([flat]))

@@ -1,0 +1,302 @@
+"""What do workers gain that average their iterates only now and then? Local SGD and local AdaGrad, with batch rules.
+
+Each round every worker starts from the common point, takes `local_steps` steps with gradients of its own, and iterates
+and optimizer states are averaged. The batch is decided when the workers meet, from one of two pictures of the noise:
+"samples" asks the rule of every worker about its last local batch and takes the mean of the answers; "workers" needs no
+single gradients: the spread of the workers' first gradients, all taken at the common point, estimates the variance.
+
+References
+----------
+Lau, Li, Xu, Liu, Kolar, arXiv 2406.13936 (adaptive batches for local gradient methods).
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import config, njit
+from numpy.typing import ArrayLike
+
+from . import kernels
+from .batching.resize import compiled
+from .batching.rules import bounded
+from .plan import check_rule, check_setup, known_constants, largest_batch, make_plan, record_steps
+from .random import Stream, chi_square, draw_rows, fill_normals
+from .records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
+
+TESTS = ("workers", "samples")
+
+
+@njit(nogil=True, error_model="numpy")
+def local_trajectories(
+    value, gradient, sample_gradient, apply, update, decide, parameters, arrays, sizes, switches, key, record,
+    first, last, out,
+):  # fmt: skip
+    """Simulate the replicas first..last-1; columns are those of `kernels.COLUMNS`, and one record is one round.
+
+    arrays = (start, step, initial state, lo, hi, offsets); sizes = (d, workers, local steps, first batch, cap,
+    interval, rows, slot of the accumulator or -1); switches = (adaptive, by samples, shrink, replace).
+    """
+    po, pn, pu, pr, sampling = parameters
+    start, step, initial, lo, hi, offsets = arrays
+    d, workers, local, first_batch, cap, interval, total, accumulator = sizes
+    adaptive, by_samples, shrink, replace = switches
+    coordinate, zero, z = np.arange(d).astype(np.uint64), np.zeros(d, np.uint64), np.empty((4, d))
+    w, true, history = np.empty(d), np.empty(d), np.zeros((0, 1))
+    common, gathered = np.empty(initial.shape), np.empty(initial.shape)
+    x, mean, state, variance = np.empty(d), np.empty(d), np.empty(initial.shape), np.empty(d)
+    g, seen, running = np.empty((workers, d)), np.empty((workers, d)), np.empty(d)
+    rows, order = np.empty(cap if total else 0, np.int64), np.arange(total)
+    for r in range(first, last):
+        w[:], common[:], running[:] = start, initial, 0.0
+        sums, samples, batch, used, k = np.zeros(4), 0.0, first_batch, first_batch, 0
+        for t in range(1, record[-1] + 2):
+            gradient(w, po, true)
+            f = value(w, po)
+            l1, square = kernels.norms(true)
+            if t - 1 == record[k]:
+                o = out[r, k]
+                o[0], o[6], o[7], o[8], o[9] = f, square, used, samples, np.nan
+                o[2] = value(running / (t - 1), po)
+                o[1], o[3], o[4], o[5] = sums / (t - 1)
+                if accumulator >= 0:
+                    o[9] = common[accumulator].sum()
+                if not (np.isfinite(f) and np.isfinite(square)):
+                    out[r, k:] = np.nan
+                    break
+                k += 1
+                if k == record.size:
+                    break
+            sums += np.array([f, l1, np.sqrt(square), square])
+            running += w
+            mean[:], gathered[:], wanted = 0.0, 0.0, 0.0
+            used = batch
+            for m in range(workers):
+                x[:], state[:] = w, common
+                for h in range(local):
+                    s = (t - 1) * local + h + 1
+                    stream = Stream(key[0], key[1], r * workers + m, s)
+                    if total:
+                        draw_rows(rows, order, total, batch, replace, stream)
+                        sample_gradient(x, po, rows[:batch], g[m])
+                    else:
+                        gradient(x, po, g[m])
+                    for j in range(d):
+                        g[m, j] += offsets[m, j]
+                    if not total:
+                        if h == 0 or (s - 1) % 4 == 0:
+                            fill_normals(key[0], key[1], r * workers + m, (s - 1) // 4, coordinate, zero, zero,
+                                         z[0], z[1], z[2], z[3])  # fmt: skip
+                        apply(g[m], z[(s - 1) % 4], batch, stream, pn)
+                    if h == 0:
+                        seen[m] = g[m]
+                    if adaptive and by_samples and h == local - 1:
+                        along, freedom = 0.0, batch - 1.0
+                        for j in range(d):
+                            one = sampling.sigma[j] ** 2 + sampling.rho * true[j] ** 2
+                            along += g[m, j] ** 2 * one
+                            variance[j] = one * chi_square(freedom, stream, j) / freedom
+                        along *= chi_square(freedom, stream, d) / freedom
+                        wanted += decide(batch, g[m], variance, along, 0, t, history, pr) / workers
+                    update(x, g[m], state, step, s, pu)
+                    for j in range(d):
+                        x[j] = max(min(x[j], hi[j]), lo[j])
+                mean += x / workers
+                gathered += state / workers
+            samples += float(batch) * workers * local
+            w[:], common[:] = mean, gathered
+            if adaptive and t % interval == 0 and (batch < cap or shrink):
+                if not by_samples:
+                    wanted = across(decide, seen, batch, variance, mean, history, t, pr)
+                batch = bounded(batch, wanted, shrink, cap)
+
+
+@njit(nogil=True, error_model="numpy")
+def across(decide, seen, batch, variance, mean, history, t, pr):
+    """The batch a rule wants from the workers' gradients at one point: S = b/(M-1) sum |g_m - gbar|^2."""
+    workers, d = seen.shape
+    for j in range(d):
+        mean[j] = seen[:, j].mean()
+        variance[j] = 0.0
+        for m in range(workers):
+            variance[j] += (seen[m, j] - mean[j]) ** 2 / (workers - 1)  # of the mean of one worker's batch
+    along, square = 0.0, (mean * mean).sum()
+    for m in range(workers):
+        inner = (seen[m] * mean).sum() - square
+        along += inner * inner / (workers - 1)
+    return batch * decide(workers, mean, variance, along, 0, t, history, pr)
+
+
+def simulate_local(
+    objective: Objective,
+    optimizer: Optimizer,
+    *,
+    noise: Noise,
+    start: ArrayLike,
+    rounds: int,
+    local_steps: int,
+    workers: int,
+    batch_size: int | BatchRule = 1,
+    test: str = "workers",
+    offsets: ArrayLike | None = None,
+    replicas: int = 64,
+    seed: int = 0,
+    records: int = 100,
+    threads: int | None = None,
+) -> Run:
+    r"""Simulate workers that take `local_steps` steps each and then average iterates and optimizer states.
+
+    Parameters
+    ----------
+    objective, optimizer, noise, start, replicas, seed, records, threads
+        As for `simulate`; every worker has noise of its own. The optimizer has a constant step.
+    rounds : int
+        Number of averagings; `steps` of the run counts rounds, and its statistics are those of the common point.
+    batch_size : int or BatchRule
+        Of one worker in one local step. A rule is asked when the workers meet.
+    test : {"workers", "samples"}
+        Whether the rule sees the spread of the workers' first gradients or the samples of each worker's last batch. In
+        the unbiased form \|gbar\|^2 - S / (b M) takes the place of \|gbar\|^2, and where it is not positive the batch
+        grows by twice the number of workers.
+    offsets : array ``(workers, d)``, optional
+        Added to the gradient of each worker: heterogeneous data. Their mean over workers must vanish.
+
+    Returns
+    -------
+    Run
+        `samples` counts those of all workers. Its optimizer is called "local ...", so that no bound for one machine
+        claims to speak about it.
+
+    Raises
+    ------
+    ValueError
+        On one worker under the test across workers, an exact rule, or offsets that do not average to zero.
+
+    References
+    ----------
+    Stich, arXiv 1805.09767 (local SGD); Lau et al., arXiv 2406.13936.
+
+    Examples
+    --------
+    Without noise, two local steps of size 1/2 on x^2 / 2 divide the distance by four.
+
+    >>> import anisotropic as an
+    >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.5)
+    >>> run = an.simulate_local(f, method, noise=an.noises.none(), start=1.0, rounds=1, local_steps=2, workers=3)
+    >>> float(run.gap[0, 0]), float(run.samples[0, 0])
+    (0.03125, 6.0)
+    """
+    rounds, local_steps = count(rounds, "rounds"), count(local_steps, "local_steps")
+    workers, replicas = count(workers, "workers"), count(replicas, "replicas")
+    rule = batch_size if isinstance(batch_size, BatchRule) else None
+    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    w1 = float_vector(start, objective.dim, "start")
+    check_setup(objective, noise, w1, first_batch)
+    cap = largest_batch(rule, objective, noise) if rule else first_batch
+    _check(rule, test, workers, optimizer, noise, rounds * local_steps)
+    if rule is not None:
+        check_rule(rule, objective, noise, cap)
+    shift = _offsets(offsets, workers, objective.dim)
+    record = record_steps(rounds, count(records, "records"))
+    plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, {}, True)
+    numbers = (workers, local_steps, first_batch, cap)
+    arguments = _arguments(plan, objective, optimizer, noise, rule, shift, numbers, test)
+    out = _execute(arguments, record, replicas, threads)
+    return _run(out, record, w1, objective, optimizer, noise, rule, numbers, seed, test)
+
+
+def _check(rule: BatchRule | None, test: str, workers: int, optimizer: Optimizer, noise: Noise, steps: int) -> None:
+    if test not in TESTS:
+        raise ValueError(f"test = {test!r}; expected one of {', '.join(map(repr, TESTS))}")
+    if isinstance(optimizer.step, Schedule):
+        raise ValueError(f"the step of {optimizer.name} follows a schedule; local methods here have a constant step")
+    if rule is None:
+        return
+    if rule.exact or rule.slots:
+        raise ValueError("local methods ask a rule in its plug-in or unbiased form, without a backup")
+    if test == "workers" and workers < 2:
+        raise ValueError("the test across workers compares gradients of workers; with one, use test='samples'")
+    if test == "samples" and noise.law == "rows":
+        raise ValueError("the test on samples is drawn for gaussian and affine noise; for rows use test='workers'")
+
+
+def _offsets(offsets: ArrayLike | None, workers: int, dim: int) -> FloatArray:
+    if offsets is None:
+        return np.zeros((workers, dim))
+    shift = np.array(offsets, dtype=np.float64)
+    if shift.shape != (workers, dim) or not np.isfinite(shift).all():
+        raise ValueError(f"offsets has shape {shift.shape}; expected finite numbers of shape ({workers}, {dim})")
+    if np.abs(shift.mean(axis=0)).max() > 1e-9 * max(np.abs(shift).max(), 1e-300):
+        raise ValueError("the offsets of the workers must average to zero, or they change the objective")
+    return shift
+
+
+def _arguments(
+    plan: Any, objective: Objective, optimizer: Optimizer, noise: Noise, rule: BatchRule | None, shift: FloatArray,
+    numbers: tuple[int, int, int, int], test: str,
+) -> tuple[Any, ...]:  # fmt: skip
+    """What the kernel takes but the record, the range of replicas and the output, from the plan of one machine."""
+    d, rows = objective.dim, noise.law == "rows"
+    workers, local, first_batch, cap = numbers
+    parameters, arrays, sizes, _, key, _ = plan.arguments
+    plain = (objective.params, *(_first(p, d, plan.tile) for p in parameters[1:3]), parameters[4], parameters[5])
+    vectors = tuple(np.ascontiguousarray(a[..., :d]) for a in arrays)
+    functions = (
+        objective.value, objective.gradient, objective.sample_gradient if rows else kernels.no_rows, noise.apply,
+        optimizer.update, compiled(rule.decide) if rule else kernels.no_decision,
+    )  # fmt: skip
+    interval, total = (rule.interval if rule else 1), (objective.samples if rows else 0)
+    whole = (d, workers, local, first_batch, cap, interval, total, sizes[6])
+    switches = (rule is not None, test == "samples", bool(rule and rule.shrink), noise.replace)
+    return *functions, plain, (*vectors, shift), whole, switches, key
+
+
+def _first(params: Any, dim: int, tile: int) -> Any:
+    """Arrays that the plan repeated for a tile, once again of one replica."""
+    if tile == 1:
+        return params
+    fields = {k: v[:dim] if isinstance(v, np.ndarray) and v.ndim == 1 and v.size == dim * tile else v
+              for k, v in params._asdict().items()}  # fmt: skip
+    return type(params)(**fields)
+
+
+def _execute(arguments: tuple[Any, ...], record: np.ndarray, replicas: int, threads: int | None) -> FloatArray:
+    threads = 1 if config.DISABLE_JIT else (os.cpu_count() or 1) if threads is None else count(threads, "threads")
+    out = np.empty((replicas, record.size, len(kernels.COLUMNS)))
+    local_trajectories(*arguments, record, 0, 0, out)
+    edges = np.linspace(0, replicas, min(threads, replicas) + 1).astype(int)
+    with ThreadPoolExecutor(threads) as pool:
+        spans = zip(edges, edges[1:], strict=False)
+        for job in [pool.submit(lambda a, b: local_trajectories(*arguments, record, a, b, out), *s) for s in spans]:
+            job.result()
+    return out
+
+
+def _run(
+    out: FloatArray, record: np.ndarray, w1: FloatArray, objective: Objective, optimizer: Optimizer, noise: Noise,
+    rule: BatchRule | None, numbers: tuple[int, int, int, int], seed: int, test: str,
+) -> Run:  # fmt: skip
+    workers, local, first_batch, _ = numbers
+    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(kernels.COLUMNS)}
+    minimum = np.nan if objective.minimum is None else objective.minimum
+    statistics = {
+        "gap": columns["value"] - minimum,
+        "mean_gap": columns.pop("mean_value") - minimum,
+        "average_gap": columns.pop("average_value") - minimum,
+        **columns,
+    }
+    value = getattr(objective.value, "py_func", objective.value) if objective.samples is None else objective.value
+    gap = float(value(w1, objective.params)) - minimum
+    known = known_constants(objective, optimizer, noise, w1, int(record[-1]), None if rule else first_batch)
+    facts = {
+        "objective": objective.name, "dim": objective.dim, "properties": sorted(objective.properties),
+        "box": objective.box is not None, "optimizer": f"local {optimizer.name}", "settings": dict(optimizer.settings),
+        "schedule": "constant", "noise": noise.name, "law": noise.law, "batch": rule.name if rule else "constant",
+        "rule": {"form": rule.form, "test": test, **rule.params._asdict()} if rule else {}, "tested": False,
+        "seed": int(seed), "local_steps": local, "workers": workers,
+    }  # fmt: skip
+    status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
+    return Run(record, w1, statistics, status, gap, known | ({"Delta": gap} if np.isfinite(gap) else {}), facts)

@@ -94,10 +94,11 @@ def plot(results):
         rows = (len(names) + 2) // 2
         figure, axes = an.plotting.subplots("page", rows, 2, height=1.2 + 2.1 * rows, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=False):
-            top = 0.0
+            top, bottom = 0.0, np.inf
             for method in METHODS:
                 found = results.one(part="steps", objective=name, start=MAIN, optimizer=method)
                 limits = an.intervals.t_limits(found["l1"].T, 0.05)
+                bottom = min(bottom, np.nanmin(limits.estimate) / 2)
                 ax.plot(GRID, limits.estimate, label=an.plotting.title(method), markevery=3, **looks[method])
                 ax.fill_between(GRID, limits.low, limits.high, color=looks[method]["color"], alpha=0.2, linewidth=0)
                 if method == "adagrad":
@@ -107,7 +108,7 @@ def plot(results):
             if name != "exponential":
                 ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
             ax.set(xscale="log", yscale="log", xlabel="step", title=TITLES[name])
-            ax.set_ylim(top=top)
+            ax.set_ylim(bottom, top)
             ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} steps")
         last = axes.flat[len(names)]
         draw_thresholds(last, results, [n for n in names if n != "exponential"])

@@ -79,7 +79,8 @@ def tokens(data, text, vocabulary, context, model):
     else:
         tokenizer = lm.transformers().AutoTokenizer.from_pretrained(model)
         asked = [(tokenizer(q + "\n").input_ids, tokenizer(a).input_ids) for q, a in pairs(data)]
-        ids, classes, begin, end = tokenizer(lm.read_text(text)).input_ids, len(tokenizer), *[tokenizer.eos_token_id] * 2
+        ids, classes = tokenizer(lm.read_text(text)).input_ids, len(tokenizer)
+        begin = end = tokenizer.eos_token_id
     rows = np.full((len(asked), context + 1), end)
     target = np.full((len(asked), context), -100)
     for row, aim, (question, answer) in zip(rows, target, asked, strict=True):

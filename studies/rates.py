@@ -108,8 +108,8 @@ def fitted(curve, steps):
             refusal = str(error)
             continue
         numbers = (fit.slope, *fit.interval)
-        since = f", T >= {steps[first]:,.0f}" * (first > 0)
-        return "{:.3f} [{:.3f}, {:.3f}]".format(*numbers) + since, numbers, since
+        since = f" from T = {steps[first]:,.0f} on" * (first > 0)
+        return "{:.2f} [{:.2f}, {:.2f}]".format(*numbers) + " *" * (first > 0), numbers, since
     slopes = np.diff(np.log(curve.mean(axis=1))) / np.diff(np.log(steps))
     return f"none (local {slopes[0]:.2f} to {slopes[-1]:.2f})", (np.nan,) * 3, refusal
 
@@ -163,7 +163,7 @@ def report(results, settings, steps):
                 rows.append({**chosen, "steps": int(T), "bound": bound[k], "envelope": arrays["envelope"].mean(),
                              "fixed": arrays["fixed"].mean(), "worst curvature": arrays["curvature"],
                              "worst width": arrays["width"]})  # fmt: skip
-            slack = bound[-1] / rows[-1]["envelope"]
+            slack = [bound[k] / rows[k - steps.size]["envelope"] for k in (0, steps.size - 1)]
             slope, low, high = envelope[1]
             relation = (
                 f"follows no single exponent: {envelope[2]}" if np.isnan(slope)
@@ -171,10 +171,14 @@ def report(results, settings, steps):
             )  # fmt: skip
             results.say(
                 f"{setting}, {an.plotting.title(method)}: the envelope {relation}; the bound is "
-                f"{slack:.3g} times the envelope at T = {steps[-1]:,.0f}."
+                f"{slack[0]:.3g} times the envelope at T = {steps[0]:,.0f} and {slack[1]:.3g} times at T = "
+                f"{steps[-1]:,.0f}."
             )
     results.table(table, title=f"Exponents in T, level {LEVEL}; only the envelope's stands beside the theorem's")
-    results.say("Bound here: the exponent of the bound's value over these T, where all its terms and logarithms count.")
+    results.say(
+        "Bound here: the exponent of the bound's value over these T, where all its terms and logarithms count; "
+        "a star: the last three T only."
+    )
     results.save_csv("rates", rows)
     moved = sum(
         len({(r["worst curvature"], r["worst width"]) for r in rows if (r["setting"], r["optimizer"]) == pair}) > 1

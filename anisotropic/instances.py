@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from . import bounds, noises, optimizers, problems
+from . import batching, bounds, noises, optimizers, problems
 from .bounds import symbols
 from .bounds.theorem import Bound, Solver
-from .records import Objective, Optimizer, Run
+from .records import BatchRule, Objective, Optimizer, Run
 from .setups import Setup, power_law
 
 Axes = dict[str, tuple[float, float]]
@@ -122,6 +122,9 @@ def huber_axes(bound: Bound) -> Axes:
         del axes["log10_width"]
     if "L1" in bound.constants:
         axes |= {"log10_width": (-1.0, 0.5), "start": (-2.0, 2.0)}
+    if bound.requires.tested:
+        del axes["log2_batch"]
+        axes["log10_eta"] = (-1.0, 0.3)
     if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
         for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
             del axes[name]
@@ -155,6 +158,14 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
     return getattr(optimizers, name)(step, eps=eps, preset=bound.requires.preset or "convex")
 
 
+def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
+    if not bound.requires.tested:
+        return round(2 ** at.get("log2_batch", 0.0))
+    if bound.requires.batch == "norm test":
+        return batching.norm_test(10 ** at["log10_eta"], form="exact")
+    return batching.coordinate_norm_test(10 ** at["log10_eta"], 1e-12, form="exact")
+
+
 def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     """The setup of a point: pseudo-Huber functions in [-1, 1]^d, or without a box, and skewed two-point noise."""
     dim = int(at["dim"])
@@ -169,7 +180,7 @@ def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     start = base + (at["start"] - base) * power_law(dim, at["start_decay"])
     start = np.clip(start, -1.0, 1.0) if _boxed(bound) else start
     constants: dict[str, Any] = {"delta": DELTA} if bound.probability else {}
-    steps, batch = round(2 ** at["log2_steps"]), round(2 ** at.get("log2_batch", 0.0))
+    steps, batch = round(2 ** at["log2_steps"]), _batch(bound, at)
     return Setup(bound, f, _optimizer(bound, at, dim), noise, start, steps, batch, 64, records=8, constants=constants)
 
 

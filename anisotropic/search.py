@@ -8,7 +8,7 @@ that the ratio reported is not the luck of the search.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,28 +60,43 @@ class TermNeed(NamedTuple):
         return self._asdict() | {"instance": self.instance.to_dict() if self.instance else None}
 
 
+class NoInstance(ValueError):
+    """No instance tried lies inside the hypotheses."""
+
+
 class _Score(NamedTuple):
+    """A lower limit to maximise, the horizon at which it is reached, and estimate, lower and upper limit there."""
+
     value: float
     steps: int
     limits: tuple[float, float, float]
 
 
-def _score(bound: Bound, run: Run, constants: dict[str, Any], term: str | None, level: float) -> _Score:
-    """The largest lower limit over the records of measured / bound, or of the factor that `term` needs."""
-    known = known_constants(bound, run) | constants
+def _scores(
+    bound: Bound, run: Run, constants: Mapping[str, Any], terms: Iterable[str], level: float
+) -> dict[str, _Score]:
+    """For "" measured / bound, for a term the factor it needs: the record with the largest lower limit."""
+    known = known_constants(bound, run) | dict(constants)
     if unmet(bound, run, known):
-        return _Score(NOTHING, 0, (NOTHING,) * 3)
+        return {term: _Score(NOTHING, 0, (NOTHING,) * 3) for term in terms}
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)
     at = [known | {"T": int(t)} for t in run.steps]
     form = tightest(bound, at[-1])
     parts = [bound.terms(form, **c) for c in at]
-    claims = np.array([sum(p.values()) for p in parts])
     whole = np.isfinite(values).all(axis=0)
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
-    scaled = [_scaled(side, claims, parts, bound.kind, term) for side in limits]
-    estimate, low, high = (np.where(whole, side, EVERYTHING) for side in scaled)
-    k = int(np.argmax(low))
-    return _Score(float(low[k]), int(run.steps[k]), (float(estimate[k]), float(low[k]), float(high[k])))
+    found = {}
+    for term in terms:
+        scaled = [np.where(whole, _scaled(side, parts, bound.kind, term), EVERYTHING) for side in limits]
+        k = int(np.argmax(scaled[1]))
+        estimate, low, high = (float(side[k]) for side in scaled)
+        found[term] = _Score(low, int(run.steps[k]), (estimate, low, high))
+    return found
+
+
+def _measured(instance: Instance, terms: Iterable[str], replicas: int, seed: int, level: float) -> dict[str, _Score]:
+    run = instance(replicas=replicas, seed=seed)
+    return _scores(instance.bound, run, instance.setup().constants, terms, level)
 
 
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
@@ -94,23 +109,20 @@ def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, l
     return Limits(limits.estimate, limits.high, limits.low) if bound.kind == "lower" else limits
 
 
-def _scaled(
-    side: FloatArray, claims: FloatArray, parts: list[dict[str, float]], kind: str, term: str | None
-) -> FloatArray:
+def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: str) -> FloatArray:
     """measured / bound, or the factor of `term` at which the bound equals what was measured."""
-    if term is None:
+    claims = np.array([sum(p.values()) for p in parts])
+    if not term:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = claims / side if kind == "lower" else side / claims
         return np.where(np.isfinite(ratio), ratio, NOTHING)
-    part = np.array([p[term] for p in parts])
+    part = np.array([p.get(term, 0.0) for p in parts])
     large = part > 1e-6 * claims
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
-def _best(
-    bound: Bound, family: Family, budget: int, seed: int, term: str | None, level: float
-) -> tuple[Instance, _Score]:
-    """Search, compare the finalists on a second seed, measure the winner on a third."""
+def _searched(bound: Bound, family: Family, budget: int, seed: int, term: str) -> Instance:
+    """The best instance of a search on `seed`, among the finalists compared again on the next seed."""
     from scipy.optimize import differential_evolution
 
     axes = family.axes(bound)
@@ -120,7 +132,7 @@ def _best(
     def cost(x: FloatArray) -> float:
         setup = family.build(bound, dict(zip(names, map(float, x), strict=True)))
         run = setup(replicas=REPLICAS, seed=seed, threads=1)
-        score = _score(bound, run, dict(setup.constants), term, CAUTION)
+        score = _scores(bound, run, setup.constants, [term], CAUTION)[term]
         tried.append((score.value, score.steps, tuple(map(float, x))))
         return -score.value
 
@@ -137,23 +149,14 @@ def _best(
     else:
         for x in first:
             cost(x)
-    finalists = sorted(set(tried), reverse=True)[:FINALISTS]
-    if finalists[0][0] == NOTHING:
-        raise ValueError(
+    finalists = [t for t in sorted(set(tried), reverse=True)[:FINALISTS] if t[0] > NOTHING]
+    if not finalists:
+        raise NoInstance(
             f"none of {len(tried)} instances of family {family.name!r} satisfies the hypotheses of {bound.name}; "
             "raise the budget, or pass a family of your own"
         )
-
-    def again(steps: int, x: tuple[float, ...], replicas: int, seed: int, level: float) -> tuple[_Score, Instance]:
-        instance = Instance(bound, family, dict(zip(names, x, strict=True)), steps)
-        run = instance(replicas=replicas, seed=seed)
-        return _score(bound, run, dict(instance.setup().constants), term, level), instance
-
-    rivals = [again(steps, x, 4 * REPLICAS, seed + 1, CAUTION) for value, steps, x in finalists if value > NOTHING]
-    winner = max(rivals, key=lambda r: r[0].value)[1]
-    x = tuple(winner.point[n] for n in names)
-    score, winner = again(winner.steps, x, FINAL_REPLICAS, seed + 2, level)
-    return winner, score
+    rivals = [Instance(bound, family, dict(zip(names, x, strict=True)), steps) for _, steps, x in finalists]
+    return max(rivals, key=lambda i: _measured(i, [term], 4 * REPLICAS, seed + 1, CAUTION)[term].value)
 
 
 def search_worst_case(
@@ -199,7 +202,8 @@ def search_worst_case(
     >>> 0 < ratio < 1 and interval.low <= ratio <= interval.high
     True
     """
-    instance, score = _best(bound, family or HUBER, count(budget, "budget"), seed, None, level)
+    instance = _searched(bound, family or HUBER, count(budget, "budget"), seed, "")
+    score = _measured(instance, [""], FINAL_REPLICAS, seed + 2, level)[""]
     if path is not None:
         instance.save(path)
     estimate, low, high = score.limits
@@ -219,19 +223,52 @@ def mutation_table(
 
     The row of term "" is for all terms together. A factor c means that the instance refutes the bound with any factor
     clearly below c, since c is taken at the lower limit. With a `path` every row is written as soon as it is known, and
-    rows that are there already are kept: a long search can be interrupted.
+    rows that are there already are kept: a long search can be interrupted. The rows "" of all bounds come first.
     """
-    done = read_mutation_table(path) if path is not None and Path(path).exists() else []
-    rows = {(row.bound, row.term): row for row in done}
-    for name in names or [row["id"] for row in bounds.table()]:
-        bound = bounds[name]  # type: ignore[index]
-        for term in ("", *_terms(bound)):
-            if (name, term) in rows:
-                continue
-            rows[name, term] = _need(bound, term, budget, seed, level)
-            if path is not None:
-                Path(path).write_text(json.dumps([row.to_dict() for row in rows.values()], indent=1) + "\n")
-    return list(rows.values())
+    rows = {(r.bound, r.term): r for r in (read_mutation_table(path) if path and Path(path).exists() else [])}
+    ids = list(names or [row["id"] for row in bounds.table()])
+    wanted = [(name, term) for part in (_whole, _terms) for name in ids for term in part(name)]
+    for name, term in wanted:
+        if (name, term) in rows:
+            continue
+        rows[name, term] = _need(name, term, budget, seed, level)
+        if path is not None:
+            _write(path, rows.values())
+    table = [row for name in ids for row in _shared([rows[w] for w in wanted if w[0] == name], seed)]
+    if path is not None:
+        _write(path, table + [row for row in rows.values() if row.bound not in ids])
+    return table
+
+
+def _need(name: str, term: str, budget: int, seed: int, level: float) -> TermNeed:
+    bound = bounds[name]  # type: ignore[index]
+    try:
+        instance = _searched(bound, HUBER, budget, seed, term)
+    except NoInstance:
+        return TermNeed(name, "", term, 0.0, level, None)
+    return _row(instance, term, _measured(instance, [term], FINAL_REPLICAS, seed + 2, level)[term].value, level)
+
+
+def _row(instance: Instance, term: str, factor: float, level: float) -> TermNeed:
+    setup = instance.setup()
+    known = known_constants(instance.bound, setup(replicas=1)) | dict(setup.constants)
+    form = tightest(instance.bound, known)
+    return TermNeed(instance.bound.name, form, term, max(factor, 0.0), level, instance if factor > 0 else None)
+
+
+def _shared(rows: list[TermNeed], seed: int) -> list[TermNeed]:
+    """What was found for one term of a bound may serve another one better than its own search did."""
+    best = {row.term: row for row in rows}
+    for instance in [row.instance for row in rows if row.instance is not None]:
+        scores = _measured(instance, list(best), FINAL_REPLICAS, seed + 2, rows[0].level)
+        for term, score in scores.items():
+            if score.value > best[term].factor:
+                best[term] = _row(instance, term, score.value, rows[0].level)
+    return list(best.values())
+
+
+def _write(path: str | Path, rows: Iterable[TermNeed]) -> None:
+    Path(path).write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
 
 
 def read_mutation_table(path: str | Path) -> list[TermNeed]:
@@ -242,23 +279,19 @@ def read_mutation_table(path: str | Path) -> list[TermNeed]:
     ]
 
 
-def _terms(bound: Bound) -> list[str]:
+def _whole(name: str) -> list[str]:
+    return [""]
+
+
+def _terms(name: str) -> list[str]:
     """Names of the terms of the tightest form, where there are several."""
     from .setups import for_bound
 
-    setup = for_bound(bound.name)
-    run = setup(replicas=2, records=1)
+    setup = for_bound(name)
+    bound, run = setup.bound, setup(replicas=2, records=1)
     known = known_constants(bound, run) | dict(setup.constants)
-    names = list(bound.terms(tightest(bound, known), **known))
-    return names if len(names) > 1 else []
-
-
-def _need(bound: Bound, term: str, budget: int, seed: int, level: float) -> TermNeed:
-    instance, score = _best(bound, HUBER, budget, seed, term or None, level)
-    known = known_constants(bound, instance(replicas=2)) | dict(instance.setup().constants)
-    form = tightest(bound, known)
-    needed = score.value > 0
-    return TermNeed(bound.name, form, term, max(score.value, 0.0), level, instance if needed else None)
+    terms = list(bound.terms(tightest(bound, known), **known))
+    return terms if len(terms) > 1 else []
 
 
 def main(arguments: list[str]) -> int:

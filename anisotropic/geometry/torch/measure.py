@@ -40,6 +40,7 @@ def r_med(
     output layer of a cross-entropy in one matrix product, others by one Hessian-vector product per unit. Every other
     layer is estimated by `anisotropic.geometry.estimate_r_med` within its own Hessian block. `RMed.method` says which.
     Exact diagonals are compared with three entries evaluated directly, and dropped for the estimate where they differ.
+    Entries below 4 eps times the largest entry of H v, v random signs over all layers, count as structural zeros.
 
     Parameters
     ----------

@@ -60,7 +60,8 @@ def cell(part, profile, batch, optimizer, step, replicas, seed):
         return {"reach": np.array(tuned.reach), "at_edge": tuned.at_edge, "best": tuned.best}
     steps = BUDGET // batch
     if step == "tuned":
-        tuning = an.tune(f, make, GRIDS[optimizer], steps=steps, seed=seed ^ 1, **common)
+        few = {**common, "replicas": max(8, replicas // 4)}
+        tuning = an.tune(f, make, GRIDS[optimizer], steps=steps, seed=seed ^ 1, **few)
         run = an.simulate(f, make(tuning.best), steps=steps, seed=seed, **common)
         return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best}
     run = an.simulate(f, theorem(steps), steps=steps, seed=seed, **common)
@@ -86,7 +87,10 @@ def plot(results):
             for column in axes.T:
                 limits = [ax.get_ylim() for ax in column]
                 for ax in column:
+                    ax.set_yscale("log")
                     ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+                    ax.set_xlim(batches[0] / 1.6, batches[-1] * 1.6)
+                    ax.set_xlabel("batch size M")
             tidy(figure, axes)
         results.save_figure(figure, name)
     results.save_csv("curves", rows)
@@ -120,6 +124,7 @@ def draw_target(ax, results, profile, step, batches, rows):
 def draw_budget(ax, results, profile, step, batches, rows):
     """Mean gap after N samples against M; the bounds beside theorem steps."""
     series = {}
+    looks = an.plotting.method_styles([*METHODS, "sgd, diagonal steps"])
     for method in (*METHODS, "diagonal_sgd") if step == "theorem" else METHODS:
         chosen = dict(part="budget", profile=profile, step=step, optimizer=method)
         limits = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
@@ -129,7 +134,7 @@ def draw_budget(ax, results, profile, step, batches, rows):
             rows.append({"part": "budget", "profile": profile, "step": step, "method": method, "batch": int(M),
                          "estimate": limits.estimate[k], "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
         if step == "theorem":
-            look = an.plotting.method_styles([label])[label] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
+            look = looks[label] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
             bound = results.array(f"bound {BOUNDS[method][0]}", **chosen)
             ax.plot(batches, bound, **look, label=f"bound, {an.plotting.title(label)}")
     an.plotting.curves(batches, series, xlabel="batch size M", ylabel=f"mean gap, {BUDGET:,} samples", ax=ax)
@@ -150,7 +155,7 @@ def report(results, profiles):
             tightest[verdict.theorem] = label, verdict
     results.verdicts(tightest.values(), title="Each bound where it is tightest")
     violated = [label for label, verdict in judged if verdict.status == "violated"]
-    results.say(f"Of {len(judged)} verdicts {len(violated)} contradict a bound: {'; '.join(violated) or 'none'}.")
+    results.say(f"{len(judged)} verdicts; contradicted bounds: {'; '.join(violated) or 'none'}.")
     ends = (results.axes["batch"][0], results.axes["batch"][-1])
     for profile in profiles:
         for batch in ends:

@@ -52,7 +52,7 @@ def cell(data, batch, optimizer, step, epochs, replicas, seed):
         run = an.simulate(f, make(bound.tuned_step(**known)), seed=seed, **common)
         return {"gap": run.average_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run)}
     tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, measure="average_gap", **common)
-    run = an.simulate(f, make(tuning.best), seed=seed, running_means=False, records=60, **common)
+    run = an.simulate(f, make(tuning.best), seed=seed, running_means=False, records=24, **common)
     return {
         "gap": run.average_gap[:, -1], "last_gap": run.gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best,
         "curve": run.average_gap, "samples": run.samples[0],

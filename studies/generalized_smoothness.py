@@ -58,7 +58,7 @@ def cell(part, objective, start, optimizer, replicas, seed):
 
     def run(step, sigma=SIGMA, seed=seed, replicas=replicas):
         return an.simulate(f, optimizer_of(optimizer, step), noise=an.noises.gaussian(sigma), start=start, steps=STEPS,
-                           batch_size=BATCH, replicas=replicas, seed=seed, records=6, threads=1)  # fmt: skip
+                           batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1)  # fmt: skip
 
     if part == "threshold":
         safe, lost = GRID[0], GRID[-1]

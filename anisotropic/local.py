@@ -267,10 +267,13 @@ def _execute(arguments: tuple[Any, ...], record: np.ndarray, replicas: int, thre
     threads = 1 if config.DISABLE_JIT else (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     out = np.empty((replicas, record.size, len(kernels.COLUMNS)))
     local_trajectories(*arguments, record, 0, 0, out)
+
+    def work(first: int, last: int) -> None:
+        local_trajectories(*arguments, record, first, last, out)
+
     edges = np.linspace(0, replicas, min(threads, replicas) + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
-        spans = zip(edges, edges[1:], strict=False)
-        for job in [pool.submit(lambda a, b: local_trajectories(*arguments, record, a, b, out), *s) for s in spans]:
+        for job in [pool.submit(work, int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]:
             job.result()
     return out
 

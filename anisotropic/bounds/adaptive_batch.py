@@ -84,8 +84,8 @@ def _norm(values: dict[str, Any]) -> dict[str, float]:
 def _coordinates(values: dict[str, Any]) -> dict[str, float]:
     """sqrt(A B)/(step sqrt(T)) of AdaGrad, split like A.
 
-    With weights w_j = step^2 L_j (1/2 + (r^2 + r/2) sum_i step L_i/eps_i) and start s = step sum_j eps_j, the sum over j
-    of w_j ln(y_j/eps_j) is at most W (ln(Y/s) + KL), W = sum w and KL the divergence of w/W from step eps/s.
+    With weights w_j = step^2 L_j (1/2 + (r^2 + r/2) sum_i step L_i/eps_i) and start s = step sum_j eps_j, the sum
+    over j of w_j ln(y_j/eps_j) is at most W (ln(Y/s) + KL), W = sum w and KL the divergence of w/W from step eps/s.
     """
     smooth, e, step_ = values["L"], values["eps"], values["step"]
     r, gap, ratio = 1.0 + values["rho"], values["Delta"], step_ * smooth / e
@@ -122,7 +122,7 @@ adagrad_norm_strong_growth = Bound(
         "A and B are those of bounds.strong_growth_constants; neither depends on T",
     ],
     probability=True,
-    asymptotic={"bias": Delta**2 / (uniform_step**2 * delta**2 * T), "noise": Delta**2 / (uniform_step**2 * delta**2 * T)},
+    asymptotic=dict.fromkeys(("bias", "noise"), Delta**2 / (uniform_step**2 * delta**2 * T)),
 )
 
 adagrad_strong_growth = Bound(
@@ -143,5 +143,5 @@ adagrad_strong_growth = Bound(
         "E(g_kj - G_kj)^2 <= rho G_kj^2 for every j at every step, given the past: the test's floor is negligible",
         "A and B, which do not depend on T, are those of the proof",
     ],
-    asymptotic={"bias": Delta / (uniform_step * sqrt(T)), "noise": Delta / (uniform_step * sqrt(T))},
+    asymptotic=dict.fromkeys(("bias", "noise"), Delta / (uniform_step * sqrt(T))),
 )  # fmt: skip

@@ -147,6 +147,7 @@ def test_interval_cap_and_shrinking():
         controller.norms([1.0, 1.0], 0.5)
         sizes.append(controller.step())
     assert sizes == [4, 40, 40, 40]
+    assert controller.skip() == 40 and (controller.steps, controller.samples) == (5, 128)
     _, _, free = setup(norm_test(0.5, start=40, shrink=True))
     free.norms([1.0, 1.0], 1.0)
     assert free.step() == 2

@@ -225,6 +225,12 @@ class BatchSizeController:
         self._forget()
         return self.batch_size
 
+    def skip(self, *, count: int | None = None) -> int:
+        """Count a step whose gradients were not looked at, as between the tests of a rule with an interval."""
+        self.steps, self.samples = self.steps + 1, self.samples + self._count(count)
+        self._forget()
+        return self.batch_size
+
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers; independent of the number of ranks."""
         return {"batch_size": self.batch_size, "steps": self.steps, "samples": self.samples, "rule": self.rule.name}

@@ -1,0 +1,209 @@
+"""Do batches that grow by a test help on images? AdaGrad on digits and MNIST, logistic regression and a small network.
+
+Digits (1,797 images, split 1,400/397) and the 10,000 MNIST test images, where the data folder has them (8,000/2,000).
+Equal samples; at least five seeds, paired: the same split, start and order. Steps are the same for all batches, not
+tuned. Reported: test accuracy, and the generalization gap (test minus train loss) at equal samples and at equal train
+loss. AdaGrad-Norm is the control. Extra torch.
+"""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+
+import anisotropic as an
+
+RULES = {
+    "fixed 16": 16,
+    "fixed 256": 256,
+    "norm .5": an.batching.norm_test(0.5, start=16, interval=5),
+    "norm .9": an.batching.norm_test(0.9, start=16, interval=5),
+    "inner product .5/1": an.batching.inner_product_test(0.5, 1.0, start=16, interval=5),
+}
+AXES = {
+    "data": ["digits", "mnist"],
+    "model": ["logistic", "network"],
+    "optimizer": ["adagrad", "adagrad_norm"],
+    "rule": list(RULES),
+    "epochs": [20],
+    "repeat": [0, 1, 2, 3, 4],
+}
+QUICK = {
+    "data": ["digits"],
+    "model": ["logistic", "network"],
+    "optimizer": ["adagrad"],
+    "rule": ["fixed 16", "norm .9"],
+    "epochs": [3],
+    "repeat": [0, 1],
+}
+UNPAIRED = ("optimizer", "rule")
+LEVEL = 0.25
+
+
+def mnist():
+    """Images and labels from ``$ANISOTROPIC_DATA_HOME/mnist``, or None."""
+    folder = Path(os.environ.get("ANISOTROPIC_DATA_HOME", ".")) / "mnist"
+    images, labels = (folder / f"t10k-{part}.gz" for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    if not (images.is_file() and labels.is_file()):
+        return None
+    x = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 1, 28, 28) / 255.0
+    return x, np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8), 8000
+
+
+def digits():
+    found = an.extras.require("sklearn.datasets", "data").load_digits()
+    return found.images[:, None] / 16.0, found.target, 1400
+
+
+def include(data, model, optimizer, rule, epochs, repeat):
+    return data == "digits" or mnist() is not None
+
+
+def network(torch, model, shape):
+    nn = torch.nn
+    if model == "logistic":
+        return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 10))
+    side = shape[-1] // 4
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * side * side, 10),
+    )
+
+
+def adagrad_norm(torch, parameters, lr):
+    """One accumulator for all parameters, from 0.01."""
+
+    class AdaGradNorm(torch.optim.Optimizer):
+        def __init__(self):
+            super().__init__(parameters, {"lr": lr})
+            self.total = 0.01
+
+        def step(self, closure=None):
+            group = self.param_groups[0]
+            self.total += sum(float(p.grad.square().sum()) for p in group["params"])
+            with torch.no_grad():
+                for p in group["params"]:
+                    p -= group["lr"] / self.total**0.5 * p.grad
+
+    return AdaGradNorm()
+
+
+def cell(data, model, optimizer, rule, epochs, repeat, seed):
+    torch = an.extras.require("torch", "torch")
+    torch.set_num_threads(1)
+    images, labels, n = digits() if data == "digits" else mnist()
+    order = np.random.default_rng(seed).permutation(len(labels))
+    x, y = torch.tensor(images[order], dtype=torch.float32), torch.tensor(labels[order].astype(np.int64))
+    torch.manual_seed(seed % 2**31)
+    net, loss = network(torch, model, x.shape[1:]), torch.nn.functional.cross_entropy
+    parameters = list(net.parameters())
+    method = (
+        torch.optim.Adagrad(parameters, lr=0.03) if optimizer == "adagrad" else adagrad_norm(torch, parameters, 1.0)
+    )
+    chosen = RULES[rule]
+    watched = an.batching.norm_test(0.5, start=chosen) if isinstance(chosen, int) else chosen
+    controller = an.batching.torch.BatchSizeController(net, method, watched)
+    sampler = an.batching.torch.BatchSampler(controller, n, seed=seed % 2**31)
+    steps, used, every, rows, sizes = 0, 0, max(n // 4, 1), [], []
+    while used < epochs * n:
+        for chosen_rows in sampler:
+            method.zero_grad()
+            batch = x[:n][chosen_rows], y[:n][chosen_rows]
+            if isinstance(chosen, int) or (steps + 1) % watched.interval:
+                loss(net(batch[0]), batch[1]).backward()
+                if not isinstance(chosen, int):
+                    controller.skip()
+            else:
+                controller.per_sample(loss, batch)
+                controller.step()
+            method.step()
+            steps, before, used = steps + 1, used, used + len(chosen_rows)
+            if used // every > before // every:
+                with torch.no_grad():
+                    train, test = net(x[:n]), net(x[n:])
+                    right = (test.argmax(dim=1) == y[n:]).float().mean()
+                    rows.append([used, steps, float(loss(train, y[:n])), float(loss(test, y[n:])), float(right)])
+                sizes.append(controller.batch_size)
+            if used >= epochs * n:
+                break
+    return {"curve": np.array(rows), "batch": np.array(sizes)}
+
+
+def at_level(curve):
+    """Generalization gap at the first time the train loss is at most LEVEL, NaN if never."""
+    hit = np.flatnonzero(curve[:, 2] <= LEVEL)
+    return curve[hit[0], 3] - curve[hit[0], 2] if hit.size else np.nan
+
+
+def plot(results):
+    rows = []
+    with an.plotting.style("page"):
+        figure, axes = an.plotting.subplots("page", 1, 2, height=2.8)
+        for data in results.axes["data"]:
+            for model in results.axes["model"]:
+                for method in results.axes["optimizer"]:
+                    for i, rule in enumerate(results.axes["rule"]):
+                        cells = results.cells(data=data, model=model, optimizer=method, rule=rule)
+                        if not cells:
+                            continue
+                        ends = np.array([c.arrays["curve"][-1] for c in cells])
+                        rows.append(
+                            {
+                                "data": data,
+                                "model": model,
+                                "optimizer": method,
+                                "rule": rule,
+                                "seeds": len(cells),
+                                "accuracy": ends[:, 4].mean(),
+                                "gap": (ends[:, 3] - ends[:, 2]).mean(),
+                                "gap at level": np.mean([at_level(c.arrays["curve"]) for c in cells]),
+                                "steps": ends[:, 1].mean(),
+                                "batch": np.mean([c.arrays["batch"][-1] for c in cells]),
+                            }
+                        )
+                        if (data, method) == (results.axes["data"][0], "adagrad") and model == results.axes["model"][
+                            -1
+                        ]:
+                            curve = cells[0].arrays["curve"]
+                            for ax, x in zip(axes.flat, (0, 1), strict=True):
+                                ax.plot(curve[:, x], curve[:, 2], ("-", "--", "-.", ":", "-")[i], label=rule)
+        for ax, name in zip(axes.flat, ("samples", "steps"), strict=True):
+            ax.set(yscale="log", xlabel=name, ylabel="train loss")
+            ax.legend(fontsize="x-small")
+    results.save_figure(figure, "train_loss")
+    results.save_csv("accuracy", rows)
+    results.table(
+        [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows], title="Equal samples"
+    )
+    compare(results)
+
+
+def compare(results):
+    """Paired differences in test accuracy to the fixed small batch, after the difference that could have been seen."""
+    for data in results.axes["data"]:
+        for model in results.axes["model"]:
+            base = results.cells(data=data, model=model, optimizer="adagrad", rule="fixed 16")
+            for rule in results.axes["rule"][1:]:
+                other = results.cells(data=data, model=model, optimizer="adagrad", rule=rule)
+                if len(base) < 2 or len(other) != len(base):
+                    continue
+                difference = np.array(
+                    [b.arrays["curve"][-1, 4] - a.arrays["curve"][-1, 4] for a, b in zip(base, other, strict=True)]
+                )
+                found = an.intervals.mean_interval(difference)
+                results.say(
+                    f"{data}, {model}, AdaGrad, {rule} against fixed 16, {difference.size} paired seeds: a difference of "
+                    f"{(found.high - found.low) / 2:.3f} in test accuracy could be seen; found {found.estimate:+.4f} "
+                    f"[{found.low:+.4f}, {found.high:+.4f}]."
+                )
+
+
+if __name__ == "__main__":
+    raise SystemExit(an.study.main())

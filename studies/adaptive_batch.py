@@ -157,7 +157,8 @@ def plot(results):
         steps, samples = (fixed["steps"], fixed["samples"]) if reached else (LONG, 16 * LONG)
         results.say(
             f"AdaGrad-Norm, d = 20, to {TARGET:g}: batch 16 needs {'' if reached else 'more than '}"
-            f"{samples / test['samples']:.1f} times the samples and {steps / test['steps']:.0f} times the steps of the plug-in "
+            f"{samples / test['samples']:.1f} times the samples and {steps / test['steps']:.0f} times the steps of the "
+            f"plug-in "
             f"norm test with eta = 0.9 ({test['samples']:.3g} samples, {test['steps']:.0f} steps)."
         )
     for row in rows:

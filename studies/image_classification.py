@@ -199,7 +199,8 @@ def compare(results):
                 )
                 found = an.intervals.mean_interval(difference)
                 results.say(
-                    f"{data}, {model}, AdaGrad, {rule} against fixed 16, {difference.size} paired seeds: a difference of "
+                    f"{data}, {model}, AdaGrad, {rule} against fixed 16, {difference.size} paired seeds: a "
+                    f"difference of "
                     f"{(found.high - found.low) / 2:.3f} in test accuracy could be seen; found {found.estimate:+.4f} "
                     f"[{found.low:+.4f}, {found.high:+.4f}]."
                 )

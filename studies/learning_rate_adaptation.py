@@ -60,7 +60,7 @@ def cell(problem, optimizer, rate, steps, replicas, seed):
 
 
 def poisson(rate, steps, seed):
-    """Deep Ritz: the mean of |grad u|^2/2 - f u over random points plus 100 times u^2 on the boundary; L2 error of u."""
+    """Deep Ritz: the mean of |grad u|^2/2 - f u over random points, plus 100 u^2 on the boundary; L2 error of u."""
     torch = an.extras.require("torch", "torch")
     torch.manual_seed(seed % 2**31)
     torch.set_num_threads(1)
@@ -134,7 +134,8 @@ def plot(results):
             if c.point["problem"] == "poisson":
                 axes.flat[1].plot(c.arrays["steps"], c.arrays["error"], style, label=c.point["rate"])
                 results.say(
-                    f"Poisson, Adam, {c.point['rate']}: error {c.arrays['error'][-1]:.3g} after {c.arrays['steps'][-1]} "
+                    f"Poisson, Adam, {c.point['rate']}: error {c.arrays['error'][-1]:.3g} after "
+                    f"{c.arrays['steps'][-1]} "
                     f"steps, trial steps included; last rate {float(c.arrays['rate']):.2g}."
                 )
                 continue

@@ -1,7 +1,7 @@
-"""Where does the best step of a sign method fall again as the batch grows? Where coordinates are coupled, and only there.
+"""Where does the best step of a sign method fall again as the batch grows? Where coordinates are coupled.
 
-One step: the exact formula of arXiv 2405.14578 against Monte Carlo, for four Hessians with the same gradient and noise.
-Several steps: the tuned step of sign descent, Adam and, as a control, AdaGrad-Norm on digits against the batch, at three
+One step: the exact formula of arXiv 2405.14578 against Monte Carlo, for three Hessians; the axis-aligned one is the
+control. Several steps: the tuned step of sign descent, Adam and, as a control, AdaGrad-Norm on digits against the batch, at three
 training losses: is there a peak, and does it move to larger batches as the loss falls?
 """
 
@@ -95,7 +95,8 @@ def plot(results):
             score = 1 - np.var(found["measured"] - found["exact"]) / np.var(found["measured"])
             fall = found["exact"][-1] / found["exact"].max()
             results.say(
-                f"{case}: B_noise = {float(found['noise_batch']):.4g}, exact formula R^2 = {score:.4f}, best step at the "
+                f"{case}: B_noise = {float(found['noise_batch']):.4g}, exact formula R^2 = {score:.4f}, best step at "
+                f"the "
                 f"largest batch over its peak = {fall:.3f}."
             )
         axes.flat[0].set(xscale="log", yscale="log", xlabel="batch size", ylabel="best single step")

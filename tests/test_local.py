@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from twin import normals
 
 import anisotropic as an
 from anisotropic.batching import norm_test
 from anisotropic.bounds import batch_facts as facts
-from twin import normals
 
 H3, SIGMA = np.array([1.0, 0.5, 0.2]), np.array([1.0, 2.0, 0.5])
 
@@ -74,7 +74,8 @@ def test_the_spread_of_workers_at_one_point_estimates_the_trace():
     """The batch wanted after one round, S/(eta^2 |gbar|^2): far above the noise its mean is the oracle's."""
     big, eta = np.array([30.0, 40.0]), 0.01
     run = local(an.problems.quadratic([1.0, 1.0]), an.optimizers.sgd(1e-9), noise=an.noises.gaussian([1.0, 2.0]),
-                start=big, rounds=2, records=2, workers=8, batch_size=norm_test(eta, start=4), replicas=4000)  # fmt: skip
+                start=big, rounds=2, records=2, workers=8, replicas=4000,
+                batch_size=norm_test(eta, start=4))  # fmt: skip
     wanted = run.batch_size[:, -1]
     oracle = 5 / (eta**2 * 2500)
     assert oracle == 20

@@ -312,8 +312,8 @@ def launch(tmp_path, world, way, state=None):
     script.write_text(textwrap.dedent(WORKER))
     arguments = [str(world), way, str(store), json.dumps(state or {})]
     running = [
-        subprocess.Popen([sys.executable, script, str(rank), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         text=True) for rank in range(world)
+        subprocess.Popen([sys.executable, script, str(rank), *arguments], text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(world)
     ]  # fmt: skip
     found = []
     for process in running:

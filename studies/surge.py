@@ -1,8 +1,8 @@
 """Where does the best step of a sign method fall again as the batch grows? Where coordinates are coupled.
 
 One step: the exact formula of arXiv 2405.14578 against Monte Carlo, for three Hessians; the axis-aligned one is the
-control. Several steps: the tuned step of sign descent, Adam and, as a control, AdaGrad-Norm on digits against the batch, at three
-training losses: is there a peak, and does it move to larger batches as the loss falls?
+control. Several steps: the tuned step of sign descent, Adam and, as a control, AdaGrad-Norm on digits against the
+batch, at three training losses: is there a peak, and does it move to larger batches as the loss falls?
 """
 
 import numpy as np

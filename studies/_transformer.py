@@ -51,13 +51,19 @@ class Transformer(nn.Module):
         return self.head(self.norm(h))
 
 
-def transformers():
-    """The library that reads causal language models saved on disk."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError("--model PATH needs the transformers library: run pip install transformers") from error
-    return transformers
+READING = Lock()
+
+
+def saved(part, folder):
+    """The "model" or the "tokenizer" of a causal language model saved on disk by the `transformers` library."""
+    with READING:                                     # its lazy import is not safe in threads
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError as error:
+            raise ImportError("--model PATH needs the transformers library: run pip install transformers") from error
+        if part == "tokenizer":
+            return AutoTokenizer.from_pretrained(folder)
+        return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").float()
 
 
 class Pretrained(nn.Module):
@@ -65,7 +71,7 @@ class Pretrained(nn.Module):
 
     def __init__(self, folder):
         super().__init__()
-        self.inner = transformers().AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").float()
+        self.inner = saved("model", folder)
         self.eval()
 
     def forward(self, x):
@@ -109,7 +115,7 @@ def split(text, unit):
 def corpus(source, unit, vocabulary, model="small"):
     """Token ids and the number of different ids: the rarest words share one; a saved model brings its own tokens."""
     if model != "small":
-        tokenizer = transformers().AutoTokenizer.from_pretrained(model)
+        tokenizer = saved("tokenizer", model)
         return torch.tensor(tokenizer(read_text(source)).input_ids), len(tokenizer)
     parts = split(read_text(source), unit)
     kept = [word for word, _ in Counter(parts).most_common(vocabulary - 1)]

@@ -8,6 +8,7 @@ loss. AdaGrad-Norm is the control. Extra torch.
 
 import gzip
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ QUICK = {
 }
 UNPAIRED = ("optimizer", "rule")
 LEVEL = 0.25
+LOCK = threading.Lock()  # cells run in threads, and PyTorch draws initial weights from one generator
 
 
 def mnist():
@@ -101,8 +103,10 @@ def cell(data, model, optimizer, rule, epochs, repeat, seed):
     images, labels, n = digits() if data == "digits" else mnist()
     order = np.random.default_rng(seed).permutation(len(labels))
     x, y = torch.tensor(images[order], dtype=torch.float32), torch.tensor(labels[order].astype(np.int64))
-    torch.manual_seed(seed % 2**31)
-    net, loss = network(torch, model, x.shape[1:]), torch.nn.functional.cross_entropy
+    with LOCK:
+        torch.manual_seed(seed % 2**31)
+        net = network(torch, model, x.shape[1:])
+    loss = torch.nn.functional.cross_entropy
     parameters = list(net.parameters())
     method = (
         torch.optim.Adagrad(parameters, lr=0.03) if optimizer == "adagrad" else adagrad_norm(torch, parameters, 1.0)

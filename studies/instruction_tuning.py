@@ -77,7 +77,7 @@ def tokens(data, text, vocabulary, context, model):
         ids, classes, begin, end = [number.get(w, 0) for w in corpus], vocabulary, 1, 2
         asked = [tuple([number.get(w, 0) for w in side] for side in pair) for pair in asked]
     else:
-        tokenizer = lm.transformers().AutoTokenizer.from_pretrained(model)
+        tokenizer = lm.saved("tokenizer", model)
         asked = [(tokenizer(q + "\n").input_ids, tokenizer(a).input_ids) for q, a in pairs(data)]
         ids, classes = tokenizer(lm.read_text(text)).input_ids, len(tokenizer)
         begin = end = tokenizer.eos_token_id

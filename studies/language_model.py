@@ -22,7 +22,7 @@ GRIDS = {
     "adagrad_norm": (0.3, 1.0, 3.0, 10.0),
 }
 LEVELS = {"word": (4.4, 4.1, 3.8, 3.5), "char": (2.6, 2.25, 2.0)}
-BATCH, HESSIAN_SEQUENCES, LOSS_SEQUENCES, EVERY, MAX_STEPS = 16, 8, 64, 5, 3000
+BATCH, HESSIAN_SEQUENCES, LOSS_SEQUENCES, EVERY, MAX_STEPS = 16, 8, 64, 3, 3000
 BASE, OTHERS = "heavy_ball", ("adam", "adagrad", "rmsprop", "adagrad_norm")
 AXES = {
     "unit": ["word", "char"],

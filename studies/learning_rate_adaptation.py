@@ -6,6 +6,8 @@ formula for SGD beside it. One network (extra torch): Poisson's equation on the 
 2-32-32-1, tanh, penalty 100, Adam.
 """
 
+import threading
+
 import numpy as np
 
 import anisotropic as an
@@ -27,6 +29,7 @@ AXES = {
 }
 QUICK = {"optimizer": ["adam"], "rate": ["constant", "halving"], "steps": [20_000], "replicas": [8]}
 UNPAIRED = ("optimizer", "rate")
+LOCK = threading.Lock()  # cells run in threads, and PyTorch draws initial weights from one generator
 MAKE = {
     "sgd": an.optimizers.sgd,
     "adam": an.optimizers.adam,
@@ -62,20 +65,21 @@ def cell(problem, optimizer, rate, steps, replicas, seed):
 def poisson(rate, steps, seed):
     """Deep Ritz: the mean of |grad u|^2/2 - f u over random points, plus 100 u^2 on the boundary; L2 error of u."""
     torch = an.extras.require("torch", "torch")
-    torch.manual_seed(seed % 2**31)
     torch.set_num_threads(1)
-    net = torch.nn.Sequential(
-        torch.nn.Linear(2, 32), torch.nn.Tanh(), torch.nn.Linear(32, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1)
-    )
+    draw, nn = torch.Generator().manual_seed(seed % 2**31), torch.nn
+    with LOCK:
+        torch.manual_seed(seed % 2**31)
+        net = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
 
     def exact(x):
         return torch.prod(torch.sin(torch.pi * x), dim=1, keepdim=True)
 
     def loss(n=256):
-        x = torch.rand(n, 2, requires_grad=True)
-        edge = torch.rand(n, 2)
-        edge[torch.arange(n), torch.randint(0, 2, (n,))] = torch.randint(0, 2, (n,)).float()
+        x = torch.rand(n, 2, generator=draw).requires_grad_()
+        edge = torch.rand(n, 2, generator=draw)
+        side, end = torch.randint(0, 2, (2, n), generator=draw)
+        edge[torch.arange(n), side] = end.float()
         u = net(x)
         (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
         inside = 0.5 * slope.square().sum(dim=1, keepdim=True) - 2 * torch.pi**2 * exact(x).detach() * u
@@ -107,7 +111,7 @@ def poisson(rate, steps, seed):
         net.load_state_dict(start[0]), optimizer.load_state_dict(start[1])
         return min(scores)[1]
 
-    points = torch.rand(4096, 2)
+    points = torch.rand(4096, 2, generator=draw)
     done, taken, errors, current, before = 0, [], [], 3e-3, np.inf
     while done < steps:
         if rate == "search":

@@ -111,7 +111,8 @@ def machine(report: dict[str, Any]) -> list[str]:
     e = report["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     return [
-        f"* Processor: {e['cpu']}, {report['vector']}, {e['cores']} cores (one used, but for the line on threads), compiled for {e['cpu_target']}.",
+        f"* Processor: {e['cpu']}, {report['vector']}, compiled for {e['cpu_target']}, {e['cores']} cores, "
+        "of which one is used.",
         f"* System: {e['os']}, Python {e['python']}.",
         f"* Versions: {versions}.",
     ]

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extras import MissingExtra
 from ..output import SCHEMA
 from .definition import Axes, Study, load_module
 from .manifest import SEEDS, cores, environment
@@ -53,7 +54,7 @@ class Serial(Executor):
 
 
 def compute(source: Callable | str, point: dict[str, Any], seed: int | None) -> dict[str, Any]:
-    """One cell, in whatever process; a failure is a result with a traceback, not an exception.
+    """One cell, in whatever process; a failure is a result with a traceback, a missing extra an exception.
 
     `source` is the cell function, or the study's path where the function cannot travel.
     """
@@ -67,6 +68,8 @@ def compute(source: Callable | str, point: dict[str, Any], seed: int | None) -> 
         arrays = encode(values)
         if "status" in values and np.any(np.asarray(values["status"]) == "diverged"):
             state = "diverged"
+    except MissingExtra:
+        raise
     except FloatingPointError:
         state, trace = "diverged", traceback.format_exc()
     except Exception:
@@ -208,6 +211,8 @@ def _outcome(future: Future) -> dict[str, Any]:
     """What a future holds; a worker that died is a failure like any other."""
     try:
         return future.result()
+    except MissingExtra:
+        raise
     except Exception:
         return {"state": "failed", "arrays": b"", "traceback": traceback.format_exc(), "seconds": float("nan")}
 

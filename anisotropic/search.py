@@ -1,8 +1,9 @@
 """On which instance is a bound tightest, or false? And which of its terms does any instance need?
 
-Differential evolution maximises measured / bound over a family of instances inside the assumptions. All candidates
-share their random numbers; the best few are compared again on a second seed, and the winner is measured on a third, so
-that the ratio reported is not the luck of the search.
+Differential evolution maximises measured / bound over a family of instances inside the assumptions, and then, from the
+best seen, the factor that each term needs: every simulation is scored for the bound as a whole and for all its terms.
+All candidates share their random numbers; the best few are compared again on a second seed, and the winner is measured
+on a third, so that the ratio reported is not the luck of the search.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table
 
 POPULATION = 24
 FINALISTS = 6
+#: Part of the budget that the search for each single term adds to that for the bound as a whole.
+TERM_SHARE = 0.25
 REPLICAS = 256
 FINAL_REPLICAS = 16_384
 #: Level of the limits that guide the search: with the mean alone it would chase rare events of skewed noise.
@@ -60,25 +63,23 @@ class TermNeed(NamedTuple):
         return self._asdict() | {"instance": self.instance.to_dict() if self.instance else None}
 
 
-class NoInstance(ValueError):
-    """No instance tried lies inside the hypotheses."""
-
-
 class _Score(NamedTuple):
-    """A lower limit to maximise, the horizon at which it is reached, and estimate, lower and upper limit there."""
+    """A lower limit to maximise, the horizon and the form of the bound that belong to it, and all limits there."""
 
     value: float
     steps: int
-    limits: tuple[float, float, float]
+    form: str
+    limits: tuple[float, float, float]  # estimate, lower, upper
 
 
-def _scores(
-    bound: Bound, run: Run, constants: Mapping[str, Any], terms: Iterable[str], level: float
-) -> dict[str, _Score]:
-    """For "" measured / bound, for a term the factor it needs: the record with the largest lower limit."""
+def _scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -> dict[str, _Score]:
+    """For "" measured / bound, for each term the factor it needs: the record with the largest lower limit.
+
+    Empty where a hypothesis is not met.
+    """
     known = known_constants(bound, run) | dict(constants)
     if unmet(bound, run, known):
-        return {term: _Score(NOTHING, 0, (NOTHING,) * 3) for term in terms}
+        return {}
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)
     at = [known | {"T": int(t)} for t in run.steps]
     form = tightest(bound, at[-1])
@@ -86,17 +87,17 @@ def _scores(
     whole = np.isfinite(values).all(axis=0)
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
     found = {}
-    for term in terms:
+    for term in ["", *(parts[-1] if len(parts[-1]) > 1 else ())]:
         scaled = [np.where(whole, _scaled(side, parts, bound.kind, term), EVERYTHING) for side in limits]
         k = int(np.argmax(scaled[1]))
         estimate, low, high = (float(side[k]) for side in scaled)
-        found[term] = _Score(low, int(run.steps[k]), (estimate, low, high))
+        found[term] = _Score(low, int(run.steps[k]), form, (estimate, low, high))
     return found
 
 
-def _measured(instance: Instance, terms: Iterable[str], replicas: int, seed: int, level: float) -> dict[str, _Score]:
+def _measured(instance: Instance, replicas: int, seed: int, level: float) -> dict[str, _Score]:
     run = instance(replicas=replicas, seed=seed)
-    return _scores(instance.bound, run, instance.setup().constants, terms, level)
+    return _scores(instance.bound, run, instance.setup().constants, level)
 
 
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
@@ -121,42 +122,71 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
-def _searched(bound: Bound, family: Family, budget: int, seed: int, term: str) -> Instance:
-    """The best instance of a search on `seed`, among the finalists compared again on the next seed."""
-    from scipy.optimize import differential_evolution
+class _Search:
+    """What was tried on a bound, with the scores of every point."""
 
-    axes = family.axes(bound)
-    names = list(axes)
-    tried: list[tuple[float, int, tuple[float, ...]]] = []
+    def __init__(self, bound: Bound, family: Family, seed: int) -> None:
+        axes = family.axes(bound)
+        self.bound, self.family, self.seed = bound, family, seed
+        self.names, self.box = list(axes), list(axes.values())
+        self.generator = np.random.default_rng(seed)
+        self.tried: dict[tuple[float, ...], dict[str, _Score]] = {}
+        family.build(bound, self.point([(low + high) / 2 for low, high in self.box]))  # or it says why it cannot
 
-    def cost(x: FloatArray) -> float:
-        setup = family.build(bound, dict(zip(names, map(float, x), strict=True)))
-        run = setup(replicas=REPLICAS, seed=seed, threads=1)
-        score = _scores(bound, run, setup.constants, [term], CAUTION)[term]
-        tried.append((score.value, score.steps, tuple(map(float, x))))
-        return -score.value
+    def point(self, x: Iterable[float]) -> dict[str, float]:
+        return dict(zip(self.names, map(float, x), strict=True))
 
-    low, high = np.array(list(axes.values())).T
-    family.build(bound, dict(zip(names, (low + high) / 2, strict=True)))  # here a family that cannot serve says so
-    generator = np.random.default_rng(seed)
-    first = low + (high - low) * generator.random((min(POPULATION, budget), len(names)))
-    if budget >= 5:
-        rounds = max(0, budget // len(first) - 1)
+    def score(self, x: FloatArray, term: str) -> float:
+        setup = self.family.build(self.bound, self.point(x))
+        run = setup(replicas=REPLICAS, seed=self.seed, threads=1)
+        found = self.tried[tuple(map(float, x))] = _scores(self.bound, run, setup.constants, CAUTION)
+        return found[term].value if term in found else NOTHING
+
+    def leaders(self, term: str, most: int) -> list[tuple[float, ...]]:
+        """The best points seen for a term."""
+        fit = [x for x, found in self.tried.items() if term in found and found[term].value > NOTHING]
+        return sorted(fit, key=lambda x: (self.tried[x][term].value, x), reverse=True)[:most]
+
+    def climb(self, term: str, budget: int) -> None:
+        """Differential evolution from the best half population seen for this term, and random points."""
+        from scipy.optimize import differential_evolution
+
+        low, high = np.array(self.box).T
+        first = low + (high - low) * self.generator.random((min(POPULATION, budget), low.size))
+        seen = self.leaders(term, len(first) // 2)
+        first[: len(seen)] = np.reshape(seen, (-1, low.size))
+        if len(first) < 5:
+            for x in first:
+                self.score(x, term)
+            return
         differential_evolution(
-            cost, list(axes.values()), init=first, maxiter=rounds, tol=0.0, polish=False, seed=generator,
-            mutation=(0.4, 1.0), recombination=0.8,
+            lambda x: -self.score(x, term), self.box, init=first, maxiter=max(0, budget // len(first) - 1), tol=0.0,
+            polish=False, seed=self.generator, mutation=(0.4, 1.0), recombination=0.8,
         )  # fmt: skip
-    else:
-        for x in first:
-            cost(x)
-    finalists = [t for t in sorted(set(tried), reverse=True)[:FINALISTS] if t[0] > NOTHING]
-    if not finalists:
-        raise NoInstance(
-            f"none of {len(tried)} instances of family {family.name!r} satisfies the hypotheses of {bound.name}; "
-            "raise the budget, or pass a family of your own"
-        )
-    rivals = [Instance(bound, family, dict(zip(names, x, strict=True)), steps) for _, steps, x in finalists]
-    return max(rivals, key=lambda i: _measured(i, [term], 4 * REPLICAS, seed + 1, CAUTION)[term].value)
+
+    def best(self, term: str) -> Instance | None:
+        """The best instance for a term among the finalists compared again on the next seed."""
+        rivals = [
+            Instance(self.bound, self.family, self.point(x), self.tried[x][term].steps)
+            for x in self.leaders(term, FINALISTS)
+        ]
+
+        def again(instance: Instance) -> float:
+            found = _measured(instance, 4 * REPLICAS, self.seed + 1, CAUTION)
+            return found[term].value if term in found else NOTHING
+
+        return max(rivals, key=again, default=None)
+
+    def worst(self, budget: int) -> Instance:
+        """The instance on which measured / bound is largest."""
+        self.climb("", budget)
+        instance = self.best("")
+        if instance is None:
+            raise ValueError(
+                f"none of {len(self.tried)} instances of family {self.family.name!r} satisfies the hypotheses of "
+                f"{self.bound.name}; raise the budget, or pass a family of your own"
+            )
+        return instance
 
 
 def search_worst_case(
@@ -202,8 +232,8 @@ def search_worst_case(
     >>> 0 < ratio < 1 and interval.low <= ratio <= interval.high
     True
     """
-    instance = _searched(bound, family or HUBER, count(budget, "budget"), seed, "")
-    score = _measured(instance, [""], FINAL_REPLICAS, seed + 2, level)[""]
+    instance = _Search(bound, family or HUBER, seed).worst(count(budget, "budget"))
+    score = _measured(instance, FINAL_REPLICAS, seed + 2, level)[""]
     if path is not None:
         instance.save(path)
     estimate, low, high = score.limits
@@ -219,51 +249,47 @@ def mutation_table(
     path: str | Path | None = None,
     level: float = 1e-3,
 ) -> list[TermNeed]:
-    """For each bound, and each term of its tightest form: the smallest factor that no instance found contradicts.
+    """For each bound, and each of its terms: the smallest factor that no instance found contradicts.
 
-    The row of term "" is for all terms together. A factor c means that the instance refutes the bound with any factor
-    clearly below c, since c is taken at the lower limit. With a `path` every row is written as soon as it is known, and
-    rows that are there already are kept: a long search can be interrupted. The rows "" of all bounds come first.
+    The row of term "" is for all terms together. A factor c means that the instance refutes the bound, in the form that
+    is tightest there, with any factor clearly below c, since c is taken at the lower limit.
+
+    Parameters
+    ----------
+    names : ids of bounds, or None for all
+    budget : int
+        Simulations in the search for a bound as a whole; each of its terms adds a quarter of them.
+    seed : int
+        As in `search_worst_case`.
+    path : path or None
+        Where to write the rows of a bound as soon as they are known; bounds that are there already are kept, so that a
+        long search can be interrupted.
+    level : float
+        Of the interval for each factor, over `FINAL_REPLICAS` fresh replicas.
     """
-    rows = {(r.bound, r.term): r for r in (read_mutation_table(path) if path and Path(path).exists() else [])}
-    ids = list(names or [row["id"] for row in bounds.table()])
-    wanted = [(name, term) for part in (_whole, _terms) for name in ids for term in part(name)]
-    for name, term in wanted:
-        if (name, term) in rows:
-            continue
-        rows[name, term] = _need(name, term, budget, seed, level)
-        if path is not None:
-            _write(path, rows.values())
-    table = [row for name in ids for row in _shared([rows[w] for w in wanted if w[0] == name], seed)]
-    if path is not None:
-        _write(path, table + [row for row in rows.values() if row.bound not in ids])
-    return table
+    rows = read_mutation_table(path) if path is not None and Path(path).exists() else []
+    ids = list(names or bounds)  # type: ignore[arg-type]
+    for name in ids:
+        if name not in {row.bound for row in rows}:
+            rows += _needs(bounds[name], count(budget, "budget"), seed, level)  # type: ignore[index]
+            if path is not None:
+                _write(path, rows)
+    return [row for row in rows if row.bound in ids]
 
 
-def _need(name: str, term: str, budget: int, seed: int, level: float) -> TermNeed:
-    bound = bounds[name]  # type: ignore[index]
-    try:
-        instance = _searched(bound, HUBER, budget, seed, term)
-    except NoInstance:
-        return TermNeed(name, "", term, 0.0, level, None)
-    return _row(instance, term, _measured(instance, [term], FINAL_REPLICAS, seed + 2, level)[term].value, level)
-
-
-def _row(instance: Instance, term: str, factor: float, level: float) -> TermNeed:
-    setup = instance.setup()
-    known = known_constants(instance.bound, setup(replicas=1)) | dict(setup.constants)
-    form = tightest(instance.bound, known)
-    return TermNeed(instance.bound.name, form, term, max(factor, 0.0), level, instance if factor > 0 else None)
-
-
-def _shared(rows: list[TermNeed], seed: int) -> list[TermNeed]:
-    """What was found for one term of a bound may serve another one better than its own search did."""
-    best = {row.term: row for row in rows}
-    for instance in [row.instance for row in rows if row.instance is not None]:
-        scores = _measured(instance, list(best), FINAL_REPLICAS, seed + 2, rows[0].level)
-        for term, score in scores.items():
+def _needs(bound: Bound, budget: int, seed: int, level: float) -> list[TermNeed]:
+    """Rows of a bound. What was found for one term may serve another one better than its own search did."""
+    search = _Search(bound, HUBER, seed)
+    found = [search.worst(budget)]
+    terms = list(dict.fromkeys(term for scores in search.tried.values() for term in scores))
+    for term in terms[1:]:
+        search.climb(term, max(1, int(TERM_SHARE * budget)))
+        found += [instance for instance in [search.best(term)] if instance is not None]
+    best = {term: TermNeed(bound.name, "", term, 0.0, level, None) for term in terms}
+    for instance in found:
+        for term, score in _measured(instance, FINAL_REPLICAS, seed + 2, level).items():
             if score.value > best[term].factor:
-                best[term] = _row(instance, term, score.value, rows[0].level)
+                best[term] = TermNeed(bound.name, score.form, term, score.value, level, instance)
     return list(best.values())
 
 
@@ -277,21 +303,6 @@ def read_mutation_table(path: str | Path) -> list[TermNeed]:
         TermNeed(**row | {"instance": instance_from(row["instance"]) if row["instance"] else None})
         for row in json.loads(Path(path).read_text())
     ]
-
-
-def _whole(name: str) -> list[str]:
-    return [""]
-
-
-def _terms(name: str) -> list[str]:
-    """Names of the terms of the tightest form, where there are several."""
-    from .setups import for_bound
-
-    setup = for_bound(name)
-    bound, run = setup.bound, setup(replicas=2, records=1)
-    known = known_constants(bound, run) | dict(setup.constants)
-    terms = list(bound.terms(tightest(bound, known), **known))
-    return terms if len(terms) > 1 else []
 
 
 def main(arguments: list[str]) -> int:

@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 from anisotropic import bounds
-from anisotropic.bounds.generalized import kappa
+from anisotropic.bounds.generalized import best_theta, kappa
 
 c, r, L1, s, a, v, theta = sp.symbols("c r L1 s a v theta", positive=True)
 
@@ -78,6 +78,49 @@ def test_without_L1_it_is_the_smooth_theorem():
     smooth = bounds.nonconvex_adagrad(form="solved", L=[1.0, 3.0], **c_)
     general = bounds.nonconvex_adagrad_gen(form="solved", L0=[1.0, 3.0], L1=0.0, **c_)
     assert general == pytest.approx(smooth, rel=1e-6)
+
+
+KNOWN = {"L0": 1.0, "L1": np.array([2.0, 0.5]), "sigma": np.array([0.5, 0.1]), "Delta": 1.0, "T": 100, "M": 4}
+
+
+def test_theta_is_the_minimum_of_a_quotient_that_falls_then_rises():
+    mu = sp.Symbol("mu", positive=True)
+    left = 1 - mu * sp.sqrt(1 + theta**-2)
+    assert sp.simplify(sp.diff(left, theta) - mu / (theta**2 * sp.sqrt(theta**2 + 1))) == 0, "positive and falling"
+    rng, grid = np.random.default_rng(3), np.geomspace(1e-3, 1e4, 200_001)
+    for _ in range(50):
+        constant, slope, share = rng.uniform(size=3)
+        fit = grid[1 - share * np.sqrt(1 + grid**-2) > 0]
+
+        def value(th, constant=constant, slope=slope, share=share):
+            return (constant + slope * th) / (1 - share * np.sqrt(1 + th**-2))
+
+        assert value(best_theta(constant, slope, share)) <= value(fit).min() * (1 + 1e-12)
+
+
+def test_solved_form_is_the_best_theta_of_the_statement():
+    """With G the value times sqrt(T): G^2 <= Q (C + G) for every theta, with equality for the best of them."""
+    step, eps = 0.3, 0.1
+    s_, k = KNOWN["sigma"] / 2, kappa(0.6)
+    G = 10 * bounds.nonconvex_adagrad_gen(form="solved", step=step, eps=eps, **KNOWN)
+    logs = 2 * np.log(1 + (10 * s_ + G) / eps)
+    C = np.sum(np.sqrt(eps**2 + s_**2)) + 10 * np.sum(s_)
+    th = np.geomspace(0.2, 100, 20_001)[:, None]
+    Q = 1 / step + np.sum((np.sqrt(2) * s_ + k * step / 2 * (1 + th * KNOWN["L1"] * s_)) * logs, axis=1)
+    Q = Q / (1 - k * 0.6 / 2 * np.sqrt(1 + th[:, 0] ** -2))
+    ratio = (Q * (C + G) / G**2)[Q > 0]
+    assert ratio.min() == pytest.approx(1, abs=1e-6) and ratio.min() > 1 - 1e-10
+
+
+def test_solved_form_falls_then_rises_in_the_step():
+    steps = np.geomspace(1e-4, 0.62, 300)
+    values = [bounds.nonconvex_adagrad_gen(form="solved", step=x, eps=0.1, **KNOWN) for x in steps]
+    assert np.count_nonzero(np.diff(np.sign(np.diff(values)))) == 1
+    assert all(
+        solved <= bounds.nonconvex_adagrad_gen(form="readable", step=x, eps=0.1, **KNOWN)
+        for x, solved in zip(steps, values, strict=True)
+        if x < 0.48
+    )
 
 
 def test_the_theorem_holds_exactly(exact):

@@ -1,0 +1,214 @@
+"""What do the batch tests see? Where the plug-in forms stop, where they go blind, and how loose the bound is.
+
+Five tables: the batch at which the plug-in norm test is content; eta = 1.2, which cannot see noise; the inner-product
+test against the dimension, with and without the average of ten gradients; both sides of the theorem for AdaGrad-Norm
+with exact tests; the noise scale from eight workers. Quadratic with h from 1 to 0.1, isotropic noise of trace 1,
+|w_1|^2 = 20. Steps are 1 or as listed, which the theorem allows; nobody tuned them.
+"""
+
+import warnings
+
+import numpy as np
+
+import anisotropic as an
+from anisotropic.batching.resize import compiled
+from anisotropic.bounds import batch_facts as facts
+from anisotropic.bounds.adaptive_batch import strong_growth_constants
+from anisotropic.noise_scale import noise_moments
+
+START, STEPS, CAP, DELTA, WORKERS = 8, 5000, 1e18, 0.05, 8
+TABLES = {
+    "fixed point": [{"eta": eta} for eta in (0.25, 0.5, 0.7, 0.9, 1.2)],
+    "norm test": [{"eta": eta, "dim": dim} for eta in (1.2, 0.9) for dim in (20, 100, 500)],
+    "inner product": [
+        *({"theta": 0.9, "nu": 5.84, "dim": dim, "backup": n} for n in (0, 10) for dim in (1, 2, 5, 20, 100)),
+        {"theta": 0.5, "nu": 1.0, "dim": 20, "backup": 0},
+    ],
+    "bound": [{"eta": e, "step": a, "v_0": v} for v in (0.01, 1.0) for a in (0.3, 1.0) for e in (0.25, 0.9)],
+    "noise scale": [{"batch": b} for b in (8, 64, 256)],
+}
+AXES = {"table": list(TABLES), "row": list(range(11)), "replicas": [200]}
+QUICK = {"table": ["fixed point", "norm test", "noise scale"], "row": [0, 2, 3], "replicas": [50]}
+
+
+def include(table, row, replicas):
+    return row < len(TABLES[table])
+
+
+def cell(table, row, replicas, seed):
+    chosen = TABLES[table][row]
+    measure = {"fixed point": fixed_point, "bound": bound_sides, "noise scale": noise_scale}.get(table, blindness)
+    return chosen | measure(replicas, seed, **chosen)
+
+
+def fixed_point(replicas, seed, eta, dim=2000, square=1e-3):
+    """Smallest batch that at least half of the draws let pass, on a grid with 8 % spacing."""
+    rng, passed = np.random.default_rng(seed), []
+    mean, along = np.full(dim, np.sqrt(square / dim)), 1.0
+    decide, rule = compiled(an.batching.rules.norm_decide), quietly(an.batching.norm_test, eta)
+    grid = np.unique(np.geomspace(2, 3e4, 120).round())
+    for b in grid:
+        answers = []
+        for _ in range(replicas):
+            g = mean + rng.standard_normal(dim) / np.sqrt(b * dim)
+            variance = np.full(dim, rng.chisquare(dim * (b - 1)) / (dim * (b - 1)) / dim)
+            answers.append(decide(int(b), g, variance, along, 0, 1, np.empty((0, dim)), rule.params) <= b)
+        passed.append(np.mean(answers))
+    found = grid[np.flatnonzero(np.array(passed) >= 0.5)]
+    return {
+        "measured": found[0] if found.size else np.inf,
+        "formula": facts.plug_in_fixed_point(eta, 1.0, square),
+        "exact test": 1 / (eta**2 * square),
+    }
+
+
+def quietly(make, *args, **options):
+    """Tests that are blind are shown on purpose."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(*args, **options)
+
+
+def trajectory(dim, rule, steps, replicas, seed, step=1.0, eps=0.1):
+    return quietly(
+        an.simulate, an.problems.quadratic(np.geomspace(1.0, 0.1, dim) if dim > 1 else 1.0),
+        an.optimizers.adagrad_norm(step, eps=eps, preset="nonconvex"), noise=an.noises.gaussian(dim**-0.5),
+        start=np.sqrt(20 / dim), steps=steps, batch_size=rule, replicas=replicas, seed=seed, records=120, threads=1,
+    )  # fmt: skip
+
+
+def blindness(replicas, seed, dim, eta=None, theta=None, nu=None, backup=0):
+    """Batch and accumulator of AdaGrad-Norm over 5000 steps from batch 8, a tenth of the replicas."""
+    if eta is None:
+        rule = an.batching.inner_product_test(theta, nu, start=START, backup=backup)
+    else:
+        rule = quietly(an.batching.norm_test, eta, start=START)
+    run = trajectory(dim, rule, STEPS, max(replicas // 10, 5), seed)
+    late, root = run.steps >= STEPS / 10, np.sqrt(run.accumulator).mean(axis=0)
+    batch = np.median(run.batch_size, axis=0)
+    slope = np.polyfit(np.log(run.steps[late]), np.log(root[late]), 1)[0]
+    return {"steps": run.steps, "batch": batch, "final batch": batch[-1], "slope": slope}
+
+
+def bound_sides(replicas, seed, eta, step, v_0, steps=3000):
+    """Both sides of the theorem's three inequalities, rho = eta^2, and a verdict before the batch meets its cap."""
+    rule = an.batching.norm_test(eta, "exact", start=1)
+    run = trajectory(20, rule, steps, replicas, seed, step, np.sqrt(v_0))
+    early = trajectory(20, rule, steps // 10, 3 * replicas, seed, step, np.sqrt(v_0))
+    sums, h = steps * run.gradient_l2_squared[:, -1], np.geomspace(1.0, 0.1, 20)
+    known = strong_growth_constants(h, float(run.initial_gap), np.sqrt(v_0), step, eta**2, float(np.sum(h**2)))
+    return {
+        "root v": np.sqrt(run.accumulator[:, -1]).mean(), "B": known.B, "root sum": np.sqrt(sums).mean(),
+        "root AB": np.sqrt(known.A * known.B), "q95": np.quantile(sums, 1 - DELTA),
+        "AB/delta^2": known.A * known.B / DELTA**2,
+        "verdict": an.verify(an.bounds.adagrad_norm_strong_growth, early, delta=DELTA),
+    }  # fmt: skip
+
+
+def noise_scale(replicas, seed, batch, dim=100, truth=429.0):
+    """Numerator and denominator from eight workers against the truth, and the ratio that forgets the bias."""
+    rng = np.random.default_rng(seed)
+    mean, sigma = rng.normal(size=dim), np.arange(1.0, dim + 1) ** -0.25
+    mean *= np.sqrt(np.sum(sigma**2) / truth / np.sum(mean**2))
+    g = mean + sigma / np.sqrt(batch) * rng.standard_normal((10 * replicas, WORKERS, dim))
+    trace, square = np.array([noise_moments(step, batch) for step in g]).T
+    error = square.std(ddof=1) / np.sqrt(len(g)) / np.sum(mean**2)
+    naive = trace.mean() / np.sum(g.mean(axis=1) ** 2, axis=1).mean() / truth
+    return {
+        "G2 / true": square.mean() / np.sum(mean**2), "+-": error, "S / true": trace.mean() / np.sum(sigma**2),
+        "ratio of means": trace.mean() / square.mean() / truth, "mean of ratios": np.mean(trace / square) / truth,
+        "naive": naive, "predicted": 1 / (1 + truth / (WORKERS * batch)), "G2 < 0": np.mean(square < 0),
+    }  # fmt: skip
+
+
+def plot(results):
+    for table in results.axes["table"]:
+        found = [c.arrays for c in results.cells(table=table)]
+        rows = [{k: v for k, v in a.items() if np.ndim(v) == 0 and k != "verdict"} for a in found]
+        results.save_csv(table.replace(" ", "_"), rows)
+        results.table([{k: shown(k, v) for k, v in row.items()} for row in rows], title=table.capitalize())
+        for sentence in {"fixed point": say_fixed_point, "bound": say_bound, "noise scale": say_noise_scale}.get(
+            table, say_blindness
+        )(rows):
+            results.say(sentence)
+    judged = [(f"{a['eta']:g}/{a['step']:g}/{a['v_0']:g}", a["verdict"])
+              for a in (c.arrays for c in results.cells() if c.point["table"] == "bound")]  # fmt: skip
+    if judged:
+        results.verdicts(judged, title="Theorem, 300 steps, delta 0.05; eta/step/v_0")
+    draw(results)
+
+
+def shown(name, value):
+    if name == "final batch" and value > CAP:
+        return "cap"
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def say_fixed_point(rows):
+    seeing = [r for r in rows if r["eta"] < 1]
+    worst = max(abs(r["measured"] / r["formula"] - 1) for r in seeing)
+    yield (
+        f"Plug-in norm test, d = 2000: the batch at which half of the draws pass is within {worst:.1%} of "
+        f"(1/eta^2 - 1) tr(Sigma)/|G|^2 (grid spacing 8 %): the claim {'holds' if worst < 0.12 else 'fails'} here."
+    )
+    for r in rows:
+        if r["eta"] >= 1:
+            yield f"eta = {r['eta']:g}: the smallest batch of the grid passes already ({r['measured']:.0f})."
+
+
+def say_blindness(rows):
+    """One sentence for each test over its dimensions."""
+    tests = {}
+    for r in rows:
+        name = f"Norm test {r['eta']:g}" if "eta" in r else f"Inner product {r['theta']:g}/{r['nu']:g}"
+        batch = r["final batch"]
+        state = "at its cap" if batch > CAP else "blind" if batch <= 2 * START else f"at {batch:.0f}"
+        told = f"d = {r['dim']}: {state} (root of the accumulator ~ K^{r['slope']:.2f})"
+        tests.setdefault(name + (" with the average of 10" if r.get("backup") else ""), []).append(told)
+    for name, states in tests.items():
+        yield f"{name}, batch after {STEPS} steps from {START}: {'; '.join(states)}."
+
+
+def say_bound(rows):
+    names = (("root v", "B"), ("root sum", "root AB"), ("q95", "AB/delta^2"))
+    for (left, right), text in zip(names, ("E sqrt(v_K) <= B", "E sqrt(sum |G|^2) <= sqrt(AB)",
+                                           "q95 of sum |G|^2 <= AB/delta^2"), strict=True):  # fmt: skip
+        slack = [r[right] / r[left] for r in rows]
+        yield (
+            f"{text}: {'holds' if min(slack) >= 1 else 'fails'} here in {sum(s >= 1 for s in slack)} of {len(rows)} "
+            f"cells, {min(slack):.3g} to {max(slack):.3g} times loose."
+        )
+
+
+def say_noise_scale(rows):
+    z = max(abs(r["G2 / true"] - 1) / r["+-"] for r in rows)
+    trace = max(abs(r["S / true"] - 1) for r in rows)
+    naive = max(abs(r["naive"] / r["predicted"] - 1) for r in rows)
+    yield (
+        f"Noise scale: |G|^2 within {z:.1f} standard errors of the truth, tr(Sigma) within {trace:.2%}: unbiased here. "
+        f"Without the correction the ratio is too small, within {naive:.1%} of 1/(1 + B_simple/B)."
+    )
+
+
+def draw(results):
+    """Median batch over the steps: the two tests that can go blind."""
+    looks = ("-o", "--s", "-.^", ":D", "-v", "--P", "-.x", ":*")
+    with an.plotting.style("page"):
+        figure, axes = an.plotting.subplots("page", 1, 2, height=3.2, sharey=True)
+        for ax, table in zip(axes.flat, ("norm test", "inner product"), strict=True):
+            cells = [c.arrays for c in results.cells() if c.point["table"] == table]
+            cells = [a for a in cells if a["dim"] != 1 and a.get("theta") != 0.5]
+            for i, a in enumerate(cells):
+                kind = f"eta {a['eta']:g}" if "eta" in a else ("average of 10" if a["backup"] else "plain")
+                ax.plot(a["steps"], a["batch"], looks[i], markersize=3, markevery=(0.03 * i, 0.25), color=f"C{i % 6}",
+                        label=f"d = {a['dim']}, {kind}")  # fmt: skip
+            ax.set(xscale="log", yscale="log", xlabel="steps", ylabel="median batch (samples)", title=table)
+            ax.set_ylim(4, 1e12)
+            if cells:
+                ax.legend(fontsize="x-small", loc="upper left")
+        axes.flat[1].set_ylabel("")
+    results.save_figure(figure, "blind")
+
+
+if __name__ == "__main__":
+    raise SystemExit(an.study.main())

@@ -25,13 +25,18 @@ Axes = dict[str, tuple[float, float]]
 DELTA = 0.05
 
 
+def _numbers(bound: Bound, at: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} = {value:.3g}" for name, value in at.items())
+
+
 @dataclass(frozen=True)
 class Family:
-    """A named box of numbers for each bound, and the setup that belongs to a point of it."""
+    """A named box of numbers for each bound, the setup that belongs to a point of it, and that point in words."""
 
     name: str
     axes: Callable[[Bound], Axes]
     build: Callable[[Bound, Mapping[str, float]], Setup]
+    words: Callable[[Bound, Mapping[str, float]], str] = _numbers
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Instance:
         """Simulate."""
         return self.setup()(replicas=replicas, seed=seed, **changes)
 
+    def __str__(self) -> str:
+        return f"T = {self.steps}, {self.family.words(self.bound, self.point)}"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         return {"bound": self.bound.name, "family": self.family.name, "steps": self.steps, "point": dict(self.point)}
@@ -67,9 +75,7 @@ def instance_from(content: Mapping[str, Any], bound: Bound | None = None, family
     bound = bounds[content["bound"]] if bound is None else bound  # type: ignore[index]
     family = FAMILIES.get(content["family"]) if family is None else family
     if family is None:
-        raise ValueError(
-            f"family {content['family']!r} is not one of {', '.join(FAMILIES)}; pass your own by family="
-        )
+        raise ValueError(f"family {content['family']!r} is not one of {', '.join(FAMILIES)}; pass your own by family=")
     return Instance(bound, family, dict(content["point"]), int(content["steps"]))
 
 
@@ -184,5 +190,37 @@ def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     return Setup(bound, f, _optimizer(bound, at, dim), noise, start, steps, batch, 64, records=8, constants=constants)
 
 
-HUBER = Family("huber", huber_axes, huber_setup)
+def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
+    """A point in one line, profiles as powers of the number j of the coordinate."""
+    dim = int(at["dim"])
+
+    def profile(factor: float, decay: float = 0.0) -> str:
+        return f"{factor:.3g}" + (f" j^{-decay:.2g}" if dim > 1 and decay else "")
+
+    shape = f"L_j = {profile(1.0, at['curvature_decay'])}"
+    if "L1" in bound.constants:
+        shape = f"cosh with L0_j = {profile(1.0, at['curvature_decay'])}, L1 = {10 ** at['log10_width']:.3g}"
+    elif "log10_width" in at:
+        shape += f", Huber width {10 ** at['log10_width']:.3g}"
+    said = [f"d = {dim}", shape]
+    if "log2_batch" in at:
+        said.insert(1, f"M = {_batch(bound, at)}")
+    if "log10_eta" in at:
+        said.append(f"{bound.requires.batch} at {10 ** at['log10_eta']:.3g}")
+    if "log10_sigma" in at:
+        noise = huber_setup(bound, at).noise.name
+        said.append(f"sigma_j = {profile(10 ** at['log10_sigma'], at['sigma_decay'])}")
+        said.append("gaussian noise" if noise == "gaussian" else f"two-point noise, p = {at['skew']:.2g}")
+    if "centre" in at:
+        said.append(f"w* = {at['centre']:.2g}")
+    said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
+    said.append(f"step {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    if "log10_eps" in at:
+        said.append(f"eps {10 ** at['log10_eps']:.2g}")
+    if "log10_forgetting" in at:
+        said.append(f"beta {1 - 10 ** at['log10_forgetting']:.3g}")
+    return ", ".join(said)
+
+
+HUBER = Family("huber", huber_axes, huber_setup, huber_words)
 FAMILIES: dict[str, Family] = {"huber": HUBER}

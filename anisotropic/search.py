@@ -9,6 +9,7 @@ on a third, so that the ratio reported is not the luck of the search.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from .bounds.theorem import Bound
 from .instances import HUBER, Family, Instance, instance_from, load_instance
 from .intervals import Interval, Limits, quantile_limits, t_limits
 from .records import FloatArray, Run, count
-from .verify import known_constants, tightest, unmet
+from .verify import ROUNDING, known_constants, tightest, unmet
 
 __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table", "search_worst_case"]
 
@@ -31,8 +32,10 @@ FINALISTS = 6
 TERM_SHARE = 0.25
 REPLICAS = 256
 FINAL_REPLICAS = 16_384
-#: Level of the limits that guide the search: with the mean alone it would chase rare events of skewed noise.
-CAUTION = 0.01
+#: Level of the limits that guide the search: with the mean alone it would chase luck and rare events of skewed noise.
+CAUTION = 1e-4
+#: Share of the bound below which a term is not looked at: what is left for it would be mostly luck.
+LEAST_SHARE = 0.01
 NOTHING = -1e6
 EVERYTHING = 1e6
 
@@ -43,6 +46,11 @@ class WorstCase(NamedTuple):
     instance: Instance
     ratio: float
     interval: Interval
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the instance contradicts the bound."""
+        return self.interval.low > 1 + ROUNDING
 
 
 class TermNeed(NamedTuple):
@@ -118,7 +126,7 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
             ratio = claims / side if kind == "lower" else side / claims
         return np.where(np.isfinite(ratio), ratio, NOTHING)
     part = np.array([p.get(term, 0.0) for p in parts])
-    large = part > 1e-6 * claims
+    large = part > LEAST_SHARE * claims
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
@@ -223,7 +231,7 @@ def search_worst_case(
     Raises
     ------
     ValueError
-        No instance tried satisfies the hypotheses.
+        No instance tried satisfies the hypotheses, or the path cannot be written; that is noticed before the search.
 
     Examples
     --------
@@ -232,6 +240,7 @@ def search_worst_case(
     >>> 0 < ratio < 1 and interval.low <= ratio <= interval.high
     True
     """
+    _check_writable(path)
     instance = _Search(bound, family or HUBER, seed).worst(count(budget, "budget"))
     score = _measured(instance, FINAL_REPLICAS, seed + 2, level)[""]
     if path is not None:
@@ -267,6 +276,7 @@ def mutation_table(
     level : float
         Of the interval for each factor, over `FINAL_REPLICAS` fresh replicas.
     """
+    _check_writable(path)
     rows = read_mutation_table(path) if path is not None and Path(path).exists() else []
     ids = list(names or bounds)  # type: ignore[arg-type]
     for name in ids:
@@ -291,6 +301,19 @@ def _needs(bound: Bound, budget: int, seed: int, level: float) -> list[TermNeed]
             if score.value > best[term].factor:
                 best[term] = TermNeed(bound.name, score.form, term, score.value, level, instance)
     return list(best.values())
+
+
+def _check_writable(path: str | Path | None) -> None:
+    if path is None:
+        return
+    place = Path(path)
+    if place.is_dir() or not place.parent.is_dir():
+        reason = "it is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+    elif not os.access(place if place.exists() else place.parent, os.W_OK):
+        reason = "permission denied"
+    else:
+        return
+    raise ValueError(f"cannot write {place}: {reason}; give a file in a folder that you may write to")
 
 
 def _write(path: str | Path, rows: Iterable[TermNeed]) -> None:

@@ -37,7 +37,7 @@ class Bound:
     terms : SymPy expression, or mapping of names to expressions
         Their sum is the bound. Per-coordinate constants occur inside `total` or `largest` only.
     solver : Solver, or mapping of form names to Solvers or to mappings of terms
-        Forms that are solved for, loosest first. One Solver without `terms` is the only form, called "solved".
+        Further forms; the first of all is the default. One Solver without `terms` is the only form, called "solved".
     conditions : SymPy relationals
         Inequalities between constants; with a per-coordinate symbol they are meant for every coordinate.
     requires : Requires
@@ -122,7 +122,7 @@ class Bound:
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """Names of the forms, loosest first; the first is the default."""
+        """Names of the forms; the first is the default, and no form need be the tightest everywhere."""
         return tuple(self.summands)
 
     @property

@@ -1,20 +1,21 @@
-"""Which theorems are there, what do they say, and what is their value? ``anisotropic bounds``."""
+"""Which theorems are there, what do they say, what is their value, and how loose are they? ``anisotropic bounds``."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .common import PASS_ON, Group, bound_ids, emit, find_bound, output_options, usage
+from .common import DONE, PASS_ON, VIOLATED, Group, bound_ids, emit, find_bound, output_options, usage
 
 
 @click.group(cls=Group)
 def bounds() -> None:
-    """List, show and evaluate the theorems."""
+    """List, show, evaluate and stress the theorems."""
 
 
 def exponents(rate: dict[str, float] | None) -> str:
@@ -64,7 +65,7 @@ def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) 
 
 @bounds.command("evaluate", context_settings=PASS_ON | {"help_option_names": ["--help"]})
 @click.argument("name", metavar="ID")
-@click.option("--form", help="Which form; 'bounds show' lists them, loosest first.")
+@click.option("--form", help="Which form; 'bounds show' lists them.")
 @click.argument("constants", nargs=-1, type=click.UNPROCESSED, metavar="--CONSTANT VALUE ...")
 @output_options
 def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_json: bool, quiet: bool) -> None:
@@ -93,6 +94,36 @@ def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_
         show([{"term": k, "value": v, "share": f"{v / value:.1%}" if value else "-"} for k, v in terms.items()])
         if len(forms) > 1:
             print("forms: " + ", ".join(f"{k} {number(v)}" for k, v in forms.items()))
+
+
+@bounds.command("search")
+@click.argument("name", metavar="ID")
+@click.option("--budget", type=click.IntRange(1), default=2000, show_default=True, help="Simulations in the search.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the instance to this JSON file.")
+@output_options
+def bounds_search(name: str, budget: int, seed: int, output: Path | None, as_json: bool, quiet: bool) -> int:
+    """Search the instance on which measured / bound is largest; exit code 4 where that refutes the bound."""
+    from ..output import number
+    from ..search import search_worst_case
+
+    bound = find_bound(name)
+    if not quiet:
+        print(f"searching the worst of {budget:,} instances for {name}", file=sys.stderr, flush=True)
+    with usage():
+        found = search_worst_case(bound, budget=budget, seed=seed, path=output)
+    low, high = found.interval.low, found.interval.high
+    if as_json:
+        emit(bound=name, ratio=found.ratio, interval=[low, high], level=found.interval.level, refuted=found.refuted,
+             instance=found.instance.to_dict())  # fmt: skip
+    elif quiet:
+        print(repr(float(found.ratio)))
+    else:
+        relation = "bound / measured" if bound.kind == "lower" else "measured / bound"
+        print(f"{name}: {relation} = {number(found.ratio)} in [{number(low)}, {number(high)}], "
+              f"{'REFUTED' if found.refuted else 'not contradicted'} (level {found.interval.level:g})")  # fmt: skip
+        print(f"  {found.instance}")
+    return VIOLATED if found.refuted else DONE
 
 
 def read_constants(words: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from sympy import Eq, Gt, Le, exp, log, sqrt
 
 from . import stationary
@@ -40,6 +39,7 @@ def best_theta(constant: float, slope: float, mu: float) -> float:
     """
     if slope == 0:
         return np.inf
+    from scipy.optimize import brentq
 
     def derivative(theta: float) -> float:
         root = np.sqrt(1 + theta**2)

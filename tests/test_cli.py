@@ -226,6 +226,43 @@ class TestBounds:
         assert code == 2 and out == "" and message in err.replace("\n", " ")
 
 
+class TestSearch:
+    def test_finds_what_the_library_finds_and_writes_it(self, tmp_path, capsys):
+        path = tmp_path / "worst.json"
+        words = ["bounds", "search", "convex_sgd", "--budget", "6", "--seed", "2"]
+        code, out, err = ask(capsys, *words, "--json", "--output", str(path))
+        data, want = json.loads(out), an.search_worst_case(an.bounds.convex_sgd, budget=6, seed=2)
+        assert code == 0 and "searching the worst of 6 instances for convex_sgd" in err
+        assert data["ratio"] == want.ratio and data["refuted"] is False
+        assert data["instance"] == json.loads(path.read_text()) == want.instance.to_dict()
+        out = ask(capsys, *words)[1]
+        assert (
+            "convex_sgd: measured / bound = " in out
+            and "not contradicted" in out
+            and f"T = {want.instance.steps}, d" in out
+        )
+
+    def test_a_refuted_bound_is_four(self, capsys, monkeypatch):
+        monkeypatch.setattr(an.bounds.convex, "convex_sgd", an.bounds.convex_sgd.scaled(0.01))
+        code, out, _ = ask(capsys, "bounds", "search", "convex_sgd", "--budget", "6", "--quiet")
+        assert code == 4 and float(out) > 1
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            ("convex_sg", "no bound is called 'convex_sg'; did you mean 'convex_sgd'?"),
+            ("convex_sgd --budget -3", "-3 is not in the range"),
+            ("convex_sgd --budget many", "'many' is not a valid integer"),
+            ("convex_sgd --seed -1", "-1 is not in the range"),
+            ("convex_sgd --output nowhere/x.json", "cannot write nowhere/x.json: there is no folder nowhere"),
+            ("convex_sgd --output .", "cannot write .: it is a folder; give a file in a folder that you may write to"),
+        ],
+    )
+    def test_wrong_input_is_refused_before_the_search(self, folder, capsys, words, message):
+        code, out, err = ask(capsys, "bounds", "search", *words.split())
+        assert code == 2 and out == "" and message in err.replace("\n", " ")
+
+
 @pytest.fixture
 def setups(monkeypatch):
     """Setups that answer at once: one bound holds, one is violated."""

@@ -147,7 +147,7 @@ def unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
     found = list(bound.requires.unmet(run.facts))
     unknown = bound.missing(**known)
     found += dict.fromkeys(f"{_MEANINGS.get(n, n)} unknown" for n in unknown)
-    found += [s for s in bound.violations(**known) if not (unknown and s.endswith("unknown"))]
+    found += bound.violations(**known)[bool(unknown) :]  # the first sentence says what is unknown, in other words
     try:
         values = np.asarray(observe(bound.measure, run))
     except KeyError as error:

@@ -129,10 +129,11 @@ def exponents(monomial: sympy.Expr) -> dict[str, float]:
     {'T': -0.5, 'M': -1.0, 'd': 1.0}
     """
     flat = monomial.replace(s.total, lambda x: s.d * x).replace(s.largest, lambda x: x)
-    powers = {}
+    found, powers = flat.as_powers_dict(), {}
     for x in (s.T, s.M, s.d):
-        power = x * sympy.diff(flat, x) / flat
-        power = power if power.is_number else sympy.simplify(power)
+        power = found.get(x, sympy.S.Zero)
+        if not power.is_number or any(base.has(x) or exponent.has(x) for base, exponent in found.items() if base != x):
+            power = sympy.simplify(x * sympy.diff(flat, x) / flat)
         if not power.is_number:
             raise ValueError(f"{s.text(monomial)} is not a power of {x}")
         powers[x.name] = float(power)

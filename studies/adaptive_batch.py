@@ -206,8 +206,8 @@ def say_work(results):
                 more = "" if known else "more than "
                 told.append(f"to {target:g} {more}{samples / less:.2g} ({brief(steps / fewer)})")
             results.say(
-                f"{problem}, batch 16 over the plug-in norm test with eta 0.9, samples (steps) until any step is there: "
-                f"{', '.join(told)}."
+                f"{problem}, batch 16 over the plug-in norm test with eta 0.9, samples (steps) to the first step that "
+                f"is there: {', '.join(told)}."
             )
             level = fixed["last_gradient_l2_squared"][-1]
             k = np.flatnonzero(test["last_gradient_l2_squared"] <= level)[0]

@@ -32,7 +32,7 @@ AXES = {
 }
 QUICK = {
     "part": ["target", "floor"], "data": ["homogeneous"], "optimizer": ["sgd"], "local": [1, 16],
-    "rule": ["fixed 16", "across workers"], "replicas": [16],
+    "rule": ["fixed 16", "across workers"], "replicas": [4],
 }  # fmt: skip
 UNPAIRED = ("optimizer", "rule")
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from .elementary import leaf
-from .random import Stream, draw_rows, fill_normals
+from .random import Stream, draw_rows
 
 #: Columns of the kernel's output, in order; further columns hold the user's measures.
 COLUMNS = (
@@ -54,79 +54,79 @@ def clip_and_add(w, lo, hi, total):
         total[j] += x
 
 
-@leaf
-def no_measures(w, gradient, params, out):
-    """Stand-in where the user asked for no statistic of their own."""
-
-
-@leaf
-def one(t, value, state, params):
-    """The factor of a constant step size."""
-    return 1.0
-
-
-@leaf
-def no_decision(batch, gradient, variance, along, population, t, history, params):
-    """Stand-in where the batch is constant."""
-    return float(batch)
-
-
-@leaf
-def no_rows(w, params, rows, out):
-    """Stand-in where the objective is not a finite sum."""
-
-
 @cache
 def compose(*measures):
-    """One function that writes every measure into `out`; kept per process, since a closure compiles anew."""
+    """One function that writes every measure into `out`, or None; kept per process, since a closure compiles anew."""
     if not measures:
-        return no_measures
+        return None
     before, last = compose(*measures[:-1]), measures[-1]
 
     @leaf
     def chain(w, gradient, params, out):
-        before(w, gradient, params, out[:-1])
+        if before is not None:
+            before(w, gradient, params, out[:-1])
         out[-1] = last(w, gradient, params)
 
     return chain
 
 
-@njit(nogil=True, error_model="numpy")
-def fill_lanes(dim, tile, groups):
+def lanes(dim, tile, groups):
     """Coordinate, replica within the tile, and group of four steps of each lane of a block of normals."""
-    lanes = groups * tile * dim
-    coordinate, replica, group = np.empty(lanes, np.uint64), np.empty(lanes, np.uint64), np.empty(lanes, np.uint64)
-    for i in range(coordinate.size):
-        coordinate[i], replica[i], group[i] = i % dim, i // dim % tile, i // (dim * tile)
-    return coordinate, replica, group
+    i = np.arange(groups * tile * dim, dtype=np.uint64)
+    return i % np.uint64(dim), i // np.uint64(dim) % np.uint64(tile), i // np.uint64(dim * tile)
+
+
+@leaf
+def sum_of(x, first, last):
+    """Sum of x[first:last]."""
+    total = 0.0
+    for j in range(first, last):
+        total += x[j]
+    return total
+
+
+@njit(nogil=True, error_model="numpy")
+def write_means(value, measure, po, w, gradient, total, sums, t, means, average, out):
+    """Value at the average of w_1..w_{t-1}, where `total` is the sum of w_1..w_t; own measures; running means."""
+    own = sums.size - 4
+    for j in range(w.size):
+        average[j] = (total[j] - w[j]) / (t - 1)
+    out[2] = value(average, po)
+    if measure is not None:
+        measure(w, gradient, po, out[10 : 10 + own])
+    for i in range(sums.size):
+        column = 6 + own + i if i >= 4 else (1 if i == 0 else 2 + i)
+        out[column] = sums[i] / (t - 1) if means else np.nan
 
 
 @njit(nogil=True, error_model="numpy")
 def trajectories(
-    value, gradient, sample_gradient, apply, update, factor, resize, decide, measure,
+    value, gradient, sample_gradient, fill, apply, update, factor, resize, decide, measure,
     parameters, arrays, sizes, switches, key, record, first, last, out,
 ):  # fmt: skip
     """Simulate the replicas first..last-1 and write their records into `out`, shape (replicas, records, columns).
 
-    A tile of several replicas shares each pass over coordinates where all functions treat a coordinate by itself
-    (short vectors cannot fill the vector unit); then every (d,) array in `parameters` and `arrays` comes repeated.
-    A replica has the same place in its tile whatever `last` is, hence the same bits.
+    A tile of several replicas shares each pass over coordinates where a function treats a coordinate by itself (short
+    vectors cannot fill the vector unit); then every (d,) array in `parameters` and `arrays` comes repeated. A replica
+    has the same place in its tile whatever `last` is, hence the same bits.
 
-    The functions are separate arguments because a tuple of them would be called through pointers, not inlined.
+    The functions are separate arguments because a tuple of them would be called through pointers, not inlined. None
+    stands for one that is not needed, and its branch is not compiled: sample_gradient where the objective is no finite
+    sum, fill where the noise uses no normals, factor where the step is constant, resize and decide where the batch is,
+    measure where the user has none.
     parameters = the NamedTuples of objective, noise, optimizer, schedule, batch rule and its sampling; arrays = (start,
-    step, initial state, lo, hi); sizes = (d, tile, first batch, rows of a finite sum or 0, room for rows, schedule
-    slots, row of the accumulator or -1, slots of the batch rule); switches = (separable, replace, normals, scheduled,
-    means, adaptive): whether the gradient may be taken over a whole tile, rows are drawn with replacement, the noise
-    uses normals, the step changes, statistics are taken at every step or only at the records (their running means are
-    then NaN), and the batch changes.
+    step, initial state, lo, hi, coordinate, replica and group of each lane); sizes = (d, tile, first batch, rows of a
+    finite sum or 0, room for rows, schedule slots, row of the accumulator or -1, slots of the batch rule); switches =
+    (separable, replace, means): whether the gradient may be taken over a whole tile, rows are drawn with replacement,
+    and statistics are taken at every step or only at the records (their running means are then NaN). The state has
+    shape (1, rows, tile d) where the update may take a whole tile, else (tile, rows, d).
     """
     po, pn, pu, ps, pr, sampling = parameters
-    start, base_step, initial_state, lo, hi = arrays
+    start, base_step, initial_state, lo, hi, coordinate, replica, group = arrays
     d, tile, first_batch, total_rows, room, memory, accumulator, rule_slots = sizes
-    separable, replace, normals, scheduled, means, adaptive = switches
+    separable, replace, means = switches
     n, steps, own = start.size, record[-1], (out.shape[2] - 10) // 2
-    groups = max(1, -(-LANES // n))
-    coordinate, replica, group = fill_lanes(d, tile, groups)
+    groups = coordinate.size // n
     z, average, alive = np.zeros((4, groups * n)), np.empty(d), np.empty(tile, np.bool_)
     w, g, total, step, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
     f, l1, l2_squared = np.empty(tile), np.empty(tile), np.empty(tile)
@@ -134,11 +134,14 @@ def trajectories(
     rows, order = np.empty(room + total_rows, np.int64), np.empty(total_rows, np.int64)
     true, variance, row, history = np.empty(n), np.empty(n), np.empty(n), np.empty((rule_slots, d))
     passes, width = (1, n) if separable else (tile, d)
+    updates, reach = initial_state.shape[0], initial_state.shape[2]
     for r in range(first, last, tile):
         for j in range(n):
             w[j], total[j], step[j] = start[j], start[j], base_step[j]
-            for i in range(state.shape[0]):
-                state[i, j] = initial_state[i, j]
+        for b in range(updates):
+            for i in range(initial_state.shape[1]):
+                for j in range(reach):
+                    state[b, i, j] = initial_state[b, i, j]
         for b in range(tile):
             alive[b] = True
             for i in range(4 + own):
@@ -151,11 +154,18 @@ def trajectories(
         for t in range(1, steps + 2):
             recording = t - 1 == record[k]
             observing = means or recording or t == 1
-            if observing or adaptive or not total_rows:
+            needed = watching = observing
+            if sample_gradient is None:
+                needed = True
+            if resize is not None:
+                needed = True
+            if factor is not None:
+                watching = True
+            if needed:
                 for b in range(passes):
                     gradient(w[b * width : b * width + width], po, g[b * width : b * width + width])
             survivors = 0
-            for b in range(tile if observing or scheduled else 0):
+            for b in range(tile if watching else 0):
                 wb, gb = w[b * d : b * d + d], g[b * d : b * d + d]
                 if observing:
                     f[b] = value(wb, po)
@@ -163,21 +173,14 @@ def trajectories(
                     alive[b] = alive[b] and np.isfinite(f[b]) and np.isfinite(l2_squared[b])
                     survivors += alive[b]
                 if recording and r + b < last:
-                    for j in range(d):
-                        average[j] = (total[b * d + j] - wb[j]) / (t - 1)
                     o = out[r + b, k]
-                    o[0], o[2], o[6] = f[b], value(average, po), l2_squared[b]
-                    o[7], o[8], o[9] = used, samples, np.nan
-                    if accumulator >= 0:
-                        o[9] = 0.0
-                        for j in range(b * d, b * d + d):
-                            o[9] += state[accumulator, j]
-                    if own:
-                        measure(wb, gb, po, o[10 : 10 + own])
-                    for i in range(4 + own):
-                        column = 6 + own + i if i >= 4 else (1 if i == 0 else 2 + i)
-                        o[column] = sums[b, i] / (t - 1) if means else np.nan
-                    if not alive[b]:
+                    if alive[b]:
+                        o[0], o[6], o[7], o[8], o[9] = f[b], l2_squared[b], used, samples, np.nan
+                        if accumulator >= 0:
+                            place, at = divmod(b * d, reach)
+                            o[9] = sum_of(state[place, accumulator], at, at + d)
+                        write_means(value, measure, po, wb, gb, total[b * d : b * d + d], sums[b], t, means, average, o)
+                    else:
                         for i in range(o.size):
                             o[i] = np.nan
                 if means:
@@ -185,11 +188,11 @@ def trajectories(
                     sums[b, 1] += l1[b]
                     sums[b, 2] += np.sqrt(l2_squared[b])
                     sums[b, 3] += l2_squared[b]
-                    if own:
+                    if measure is not None:
                         measure(wb, gb, po, extra)
                         for i in range(own):
                             sums[b, 4 + i] += extra[i]
-                if scheduled:
+                if factor is not None:
                     scale = factor(t, f[b], slots[b], ps)
                     for j in range(b * d, b * d + d):
                         step[j] = base_step[j] * scale
@@ -204,7 +207,7 @@ def trajectories(
                                 out[b, i, column] = np.nan
                     break
             stream = Stream(key[0], key[1], r, t)
-            if adaptive:
+            if resize is not None:
                 for j in range(d):
                     true[j] = g[j]
                 if sampling.exact:  # an oracle needs no batch to decide on one
@@ -214,17 +217,20 @@ def trajectories(
                     )
             used = batch
             samples += batch
-            if total_rows:
+            if sample_gradient is not None:
                 draw_rows(rows, order, total_rows, batch, replace, stream)
                 sample_gradient(w, po, rows[:batch], g)
             else:
                 s = (t - 1) % (4 * groups)
-                if normals and s == 0:
-                    fill_normals(key[0], key[1], r, (t - 1) // 4, coordinate, replica, group, z[0], z[1], z[2], z[3])
+                if fill is not None and s == 0:
+                    fill(key[0], key[1], r, (t - 1) // 4, coordinate, replica, group, z[0], z[1], z[2], z[3])
                 apply(g, z[s & 3, (s >> 2) * n : (s >> 2) * n + n], batch, stream, pn)
-            if not sampling.exact:
+            if resize is not None and not sampling.exact:
                 batch = resize(
-                    decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr, sampling
+                    decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr,
+                    sampling,
                 )
-            update(w, g, state, step, t, pu)
+            for b in range(updates):
+                at, end = b * reach, b * reach + reach
+                update(w[at:end], g[at:end], state[b], step[at:end], t, pu)
             clip_and_add(w, lo, hi, total)

@@ -38,12 +38,13 @@ def local_trajectories(
     """Simulate the replicas first..last-1; columns are those of `kernels.COLUMNS`, and one record is one round.
 
     arrays = (start, step, initial state, lo, hi, offsets); sizes = (d, workers, local steps, first batch, cap,
-    interval, rows, slot of the accumulator or -1); switches = (adaptive, by samples, shrink, replace).
+    interval, rows, slot of the accumulator or -1); switches = (by samples, shrink, replace). A sample_gradient of None
+    means no finite sum, a decide of None a constant batch.
     """
     po, pn, pu, pr, sampling = parameters
     start, step, initial, lo, hi, offsets = arrays
     d, workers, local, first_batch, cap, interval, total, accumulator = sizes
-    adaptive, by_samples, shrink, replace = switches
+    by_samples, shrink, replace = switches
     coordinate, zero, z = np.arange(d).astype(np.uint64), np.zeros(d, np.uint64), np.empty((4, d))
     w, true, history = np.empty(d), np.empty(d), np.zeros((0, 1))
     common, gathered = np.empty(initial.shape), np.empty(initial.shape)
@@ -79,21 +80,21 @@ def local_trajectories(
                 for h in range(local):
                     s = (t - 1) * local + h + 1
                     stream = Stream(key[0], key[1], r * workers + m, s)
-                    if total:
+                    if sample_gradient is not None:
                         draw_rows(rows, order, total, batch, replace, stream)
                         sample_gradient(x, po, rows[:batch], g[m])
                     else:
                         gradient(x, po, g[m])
                     for j in range(d):
                         g[m, j] += offsets[m, j]
-                    if not total:
+                    if sample_gradient is None:
                         if h == 0 or (s - 1) % 4 == 0:
                             fill_normals(key[0], key[1], r * workers + m, (s - 1) // 4, coordinate, zero, zero,
                                          z[0], z[1], z[2], z[3])  # fmt: skip
                         apply(g[m], z[(s - 1) % 4], batch, stream, pn)
                     if h == 0:
                         seen[m] = g[m]
-                    if adaptive and by_samples and h == local - 1:
+                    if decide is not None and by_samples and h == local - 1:
                         along, freedom = 0.0, batch - 1.0
                         for j in range(d):
                             one = sampling.sigma[j] ** 2 + sampling.rho * true[j] ** 2
@@ -108,7 +109,7 @@ def local_trajectories(
                 gathered += state / workers
             samples += float(batch) * workers * local
             w[:], common[:] = mean, gathered
-            if adaptive and t % interval == 0 and (batch < cap or shrink):
+            if decide is not None and t % interval == 0 and (batch < cap or shrink):
                 if not by_samples:
                     wanted = across(decide, seen, batch, variance, mean, history, t, pr)
                 batch = bounded(batch, wanted, shrink, cap)
@@ -243,15 +244,15 @@ def _arguments(
     workers, local, first_batch, cap = numbers
     parameters, arrays, sizes, _, key, _ = plan.arguments
     plain = (objective.params, *(_first(p, d, plan.tile) for p in parameters[1:3]), parameters[4], parameters[5])
-    vectors = tuple(np.ascontiguousarray(a[..., :d]) for a in arrays)
+    start, step, state, lo, hi, *_ = (np.ascontiguousarray(a[..., :d]) for a in arrays)
     functions = (
-        objective.value, objective.gradient, objective.sample_gradient if rows else kernels.no_rows, noise.apply,
-        optimizer.update, compiled(rule.decide) if rule else kernels.no_decision,
+        objective.value, objective.gradient, objective.sample_gradient if rows else None, noise.apply,
+        optimizer.update, compiled(rule.decide) if rule else None,
     )  # fmt: skip
     interval, total = (rule.interval if rule else 1), (objective.samples if rows else 0)
     whole = (d, workers, local, first_batch, cap, interval, total, sizes[6])
-    switches = (rule is not None, test == "samples", bool(rule and rule.shrink), noise.replace)
-    return *functions, plain, (*vectors, shift), whole, switches, key
+    switches = (test == "samples", bool(rule and rule.shrink), noise.replace)
+    return *functions, plain, (start, step, state[0], lo, hi, shift), whole, switches, key
 
 
 def _first(params: Any, dim: int, tile: int) -> Any:

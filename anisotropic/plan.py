@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import kernels
-from .batching.resize import LARGEST, Sampling, by_law, by_rows, compiled, keep
-from .random import key_words
+from .batching.resize import LARGEST, Sampling, by_law, by_rows, compiled
+from .random import fill_normals, key_words
 from .records import (
     BatchRule,
     FloatArray,
@@ -53,8 +53,8 @@ def _spread(params: Any, dim: int, tile: int) -> Any:
     return type(params)(**fields)
 
 
-def _tile(objective: Objective, noise: Noise, optimizer: Optimizer, rule: BatchRule | None) -> int:
-    if rule is not None or noise.law == "rows" or not (noise.coordinatewise and optimizer.coordinatewise):
+def _tile(objective: Objective, noise: Noise, rule: BatchRule | None) -> int:
+    if rule is not None or noise.law == "rows" or not noise.coordinatewise:
         return 1
     return min(32, max(1, kernels.LANES // objective.dim))
 
@@ -76,7 +76,7 @@ def make_plan(
     running_means: bool,
 ) -> Plan:
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    d, tile = objective.dim, _tile(objective, noise, optimizer, rule)
+    d, tile = objective.dim, _tile(objective, noise, rule)
     rows = noise.law == "rows"
     first_batch = rule.start if rule else int(batch_size)  # type: ignore[arg-type]
     cap = largest_batch(rule, objective, noise) if rule else first_batch
@@ -88,12 +88,13 @@ def make_plan(
     functions = (
         objective.value,
         objective.gradient,
-        objective.sample_gradient if rows else kernels.no_rows,
+        objective.sample_gradient if rows else None,
+        None if rows else fill_normals,
         noise.apply,
         optimizer.update,
-        schedule.factor if schedule else kernels.one,
-        (by_rows if rows else by_law) if rule else keep,
-        compiled(rule.decide) if rule else kernels.no_decision,
+        schedule.factor if schedule else None,
+        (by_rows if rows else by_law) if rule else None,
+        compiled(rule.decide) if rule else None,
         composed,
     )
     parameters = (
@@ -104,10 +105,11 @@ def make_plan(
         rule.params if rule else NoParameters(),
         _sampling(rule, objective, noise, cap),
     )
-    arrays = tuple(np.tile(a, tile) for a in (start, step)) + (
-        np.tile(_state(optimizer, d), (1, tile)),
-        np.tile(lo, tile),
-        np.tile(hi, tile),
+    arrays = (
+        *(np.tile(a, tile) for a in (start, step)),
+        np.tile(_state(optimizer, d), (1, 1, tile) if optimizer.coordinatewise else (tile, 1, 1)),
+        *(np.tile(a, tile) for a in (lo, hi)),
+        *kernels.lanes(d, tile, max(1, -(-kernels.LANES // (d * tile)))),
     )
     sizes = (
         d,
@@ -120,7 +122,7 @@ def make_plan(
         rule.slots if rule else 0,
     )
     separable = tile > 1 and "separable" in objective.properties
-    switches = (separable, noise.replace, not rows, schedule is not None, running_means, rule is not None)
+    switches = (separable, noise.replace, running_means)
     arguments = (parameters, arrays, sizes, switches, key_words(seed), record)
     return Plan(functions, arguments, tile, len(kernels.COLUMNS) + 2 * len(measures))
 

@@ -31,11 +31,9 @@ def test_philox_reproduces_the_published_answers(counter, key, answer):
     assert f"{int(high):016x}{int(low):016x}".startswith(answer)
 
 
-@njit
 def block(key, replica, group, dim, tile, groups):
-    lanes = kernels.fill_lanes(dim, tile, groups)
     z = np.empty((4, dim * tile * groups))
-    random.fill_normals(key[0], key[1], replica, group, *lanes, z[0], z[1], z[2], z[3])
+    random.fill_normals(*key, replica, group, *kernels.lanes(dim, tile, groups), *z)
     return z
 
 

@@ -46,12 +46,6 @@ class Sampling(NamedTuple):
 
 
 @leaf
-def keep(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
-    """A constant batch."""
-    return batch
-
-
-@leaf
 def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
     """Next batch under normal noise of variance sigma^2 + rho G^2 for one sample."""
     if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):

@@ -15,7 +15,7 @@ import numpy as np
 
 METHODS = ("sgd", "adagrad", "adam", "adagrad_norm")
 STEP = {"sgd": 1.0, "adagrad": 0.5, "adam": 0.01, "adagrad_norm": 1.0}
-ADAGRAD_EPS, ADAM = 1e-10, (0.9, 0.999, 1e-8)
+ADAGRAD_EPS, ADAM = 1e-14, (0.9, 0.999, 1e-8)
 BATCH, SEED, CENTRE, RECORDS = 64, 20, 0.9, 100
 
 #: The columns of what a peer returns: at its last record, per replica.

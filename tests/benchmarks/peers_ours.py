@@ -10,6 +10,7 @@ from cells import ADAGRAD_EPS, ADAM, BATCH, CENTRE, SEED, STEP, Cell
 import anisotropic as an
 from anisotropic import kernels
 from anisotropic.plan import make_plan
+from anisotropic.random import fill_normals
 
 
 class Drawn(NamedTuple):
@@ -50,14 +51,15 @@ def prepare(cell: Cell):
     start = np.zeros(cell.dim)
     plan = make_plan(objective, optimizer(cell.method), noise, start, cell.record, BATCH, SEED, {}, cell.theory)
     parameters, arrays, sizes, switches, key, record = plan.arguments
-    switches = (*switches[:2], not cell.drawn, *switches[3:])
     out = np.empty((cell.replicas, record.size, plan.columns))
     columns = [kernels.COLUMNS.index(n) for n in (
         "value", "mean_value", "average_value", "gradient_l1", "gradient_l2_squared", "last_gradient_l2_squared"
     )]  # fmt: skip
 
+    functions = tuple(None if cell.drawn and f is fill_normals else f for f in plan.functions)
+
     def run():
-        kernels.trajectories(*plan.functions, parameters, arrays, sizes, switches, key, record, 0, cell.replicas, out)
+        kernels.trajectories(*functions, parameters, arrays, sizes, switches, key, record, 0, cell.replicas, out)
         return out[:, -1, columns]
 
     return run

@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint verify docs bench studies-quick clean
+.PHONY: help study test lint verify search docs bench studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -38,6 +38,9 @@ studies-quick: .venv/full  ## the quick form of every study
 
 verify: .venv/full  ## every bound on its certified setup; exit code 4 on a violation
 	$(BIN)/anisotropic verify --all
+
+search: .venv/full  ## the worst instances known, into docs/mutation.json (half an hour, resumable)
+	$(BIN)/python -m anisotropic.search docs/mutation.json 500
 
 docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

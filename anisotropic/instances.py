@@ -195,7 +195,8 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     dim = int(at["dim"])
 
     def profile(factor: float, decay: float = 0.0) -> str:
-        return f"{factor:.3g}" + (f" j^{-decay:.2g}" if dim > 1 and decay else "")
+        power = f"j^{-decay:.2g}" if dim > 1 and decay else ""
+        return power if power and factor == 1 else f"{factor:.3g} {power}".strip()
 
     shape = f"L_j = {profile(1.0, at['curvature_decay'])}"
     if "L1" in bound.constants:

@@ -11,12 +11,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import anisotropic as an
+from anisotropic.search import TermNeed, read_mutation_table
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 HERE = Path(__file__).resolve().parents[1]
 OUT = HERE / "_generated"
+#: What a long search found, written by ``make search``.
+MUTATION = HERE / "mutation.json"
 #: Submodules that import an optional package; each has a page of its own.
 ADAPTERS = {"torch"}
 
@@ -29,24 +32,41 @@ def exponents(rate: dict[str, float] | None) -> str:
 
 def bounds_table() -> str:
     """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
-    lines = ["| id | bounds | noise | bias | arXiv |", "|---|---|---|---|---|"]
+    lines = ["| id | bounds | noise | bias | slack seen | arXiv |", "|---|---|---|---|---|---|"]
     rows = an.bounds.table()
+    needs = read_mutation_table(MUTATION)
     for r in rows:
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
+        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term) == (r["id"], "")), "")]
         lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
         lines += ["", f"(bound-{r['id'].replace('_', '-')})=", f"## {r['id']}", "", f"{r['title'] or 'A bound'}."]
         lines += ["", "$$", r["latex"], "$$", ""]
         lines += [f"* {sentence}" for sentence in r["requires"]]
         lines += [f"* condition: `{condition}`" for condition in r["conditions"]]
-        lines += [f"* forms, loosest first: {', '.join(r['forms'])}"]
+        default, *others = r["forms"]
+        lines += [f"* forms: {', '.join([f'{default} (the default)', *others])}"] * bool(others)
         lines += [f"* constants: {', '.join(f'`{c}`' for c in r['constants'])}"]
         if r["source"]:
             lines += [f"* source: {r['status']}: {r['source']}" + (f", arXiv {r['arxiv']}" if r["arxiv"] else "")]
         if page := theory_page(r["id"]):
             lines += [f"* derivation: [{page.stem}](theory/{page.name})"]
+        lines += needs_table([n for n in needs if n.bound == r["id"]])
     return "\n".join(lines) + "\n"
+
+
+def needs_table(rows: list[TermNeed]) -> list[str]:
+    """How much of each term any instance found needs, and that instance."""
+    if not rows:
+        return ["* worst instances: not searched yet"]
+    lines = ["", "| term | c | form | worst instance found |", "|---|---|---|---|"]
+    for row in rows:
+        found = ("no instance found that needs this term", "", "") if row.instance is None else (
+            f"{min(row.factor, 1):.3f}", row.form, str(row.instance)
+        )  # fmt: skip
+        lines.append("| " + " | ".join([row.term or "all together", *found]) + " |")
+    return lines
 
 
 def theory_page(bound: str) -> Path | None:

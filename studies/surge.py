@@ -1,132 +1,281 @@
 """Where does the best step of a sign method fall again as the batch grows? Where coordinates are coupled.
 
-One step: the exact formula of arXiv 2405.14578 against Monte Carlo, for three Hessians; the axis-aligned one is the
-control. Several steps: the tuned step of sign descent, Adam and, as a control, AdaGrad-Norm on digits against the
-batch, at three training losses: is there a peak, and does it move to larger batches as the loss falls?
+One step: the exact formula of arXiv 2405.14578 and its small-batch form against Monte Carlo for four quadratics in 50
+coordinates with curvatures from 1 to 0.01, sigma = 1 and a gradient H w of root mean square 0.02; the axis-aligned one
+is the control, and the law of SGD stands beside them. Several steps: the constant step that reaches a loss first,
+against the batch, at three losses: sign descent on two of the quadratics (shares of the first gap, gradient 0.05), and
+sign descent, Adam and, as a control, AdaGrad-Norm on digits. Is there a peak, does it move to larger batches as the
+loss falls?
 """
 
 import numpy as np
+from scipy.optimize import least_squares
 
 import anisotropic as an
 
-DIM, DRAWS = 50, 4000
-GRID = 2.0 ** np.arange(-12, 1)
-LOSSES = (0.45, 0.40, 0.36)
-CASES = ["axis aligned", "rotated", "coupled by ones", "digits"]
+DIM, DRAWS, TIES = 50, 4000, 0.05
+ONE_STEP = ["axis aligned", "rotated", "rotated and w ~ H^-1/2", "coupled by ones"]
+BATCHES = np.unique(np.round(np.geomspace(1, 31623, 24)).astype(int))
 AXES = {
-    "case": CASES,
+    "case": [*ONE_STEP, "SGD", "steps: axis aligned", "steps: coupled by ones", "steps: digits"],
     "optimizer": ["sign_sgd", "adam", "adagrad_norm"],
-    "batch": [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
+    "batch": [2, 8, 32, 128, 512, 2048, 8192],
+    "draw": [1, 2, 3, 4, 5],
     "replicas": [8],
 }
-QUICK = {"optimizer": ["sign_sgd"], "batch": [4, 32, 256], "replicas": [2]}
-BATCHES = np.unique(np.round(np.geomspace(1, 31623, 26)).astype(int))
+QUICK = {
+    "case": [*ONE_STEP, "SGD", "steps: digits"], "optimizer": ["sign_sgd"], "batch": [8, 128, 2048], "draw": [1],
+    "replicas": [2],
+}  # fmt: skip
+GRIDS = {
+    "digits sign_sgd": 2.0 ** np.arange(-11, 2), "digits adam": 2.0 ** np.arange(-11, 2),
+    "digits adagrad_norm": 2.0 ** np.arange(-5, 8), "axis aligned sign_sgd": 2.0 ** np.arange(-13, 0, 0.5),
+    "coupled by ones sign_sgd": 2.0 ** np.arange(-13, 0, 0.5),
+}  # fmt: skip
+LEVELS = {"digits": (0.45, 0.40, 0.36), "axis aligned": (0.5, 0.25, 0.1), "coupled by ones": (0.5, 0.25, 0.1)}
 
 
-def include(case, optimizer, batch, replicas):
-    return case == "digits" or (optimizer == "sign_sgd" and batch == 32)
+def include(case, optimizer, batch, draw, replicas):
+    if case.startswith("steps"):
+        return draw == 1 and (case == "steps: digits" or optimizer == "sign_sgd")
+    return optimizer == "sign_sgd" and batch == 8 and (draw == 1 or case in ONE_STEP)
+
+
+def cell(case, optimizer, batch, draw, replicas, seed):
+    if case in ONE_STEP:
+        return one_step(case, seed)
+    if case == "SGD":
+        return sgd_step(seed)
+    return tuned(case.removeprefix("steps: "), optimizer, batch, replicas, seed)
 
 
 def hessian(case, rng):
     h = np.geomspace(1.0, 0.01, DIM)
-    if case == "rotated":
+    if case.startswith("rotated"):
         q = np.linalg.qr(rng.normal(size=(DIM, DIM)))[0]
         return q @ np.diag(h) @ q.T
     return np.diag(h) + (0.2 if case == "coupled by ones" else 0.0)
 
 
+def place(case, H, rng):
+    """The gradient H w, with w normal, of covariance H^-1, or of positive entries."""
+    w = rng.normal(size=DIM)
+    if case.endswith("H^-1/2"):
+        values, vectors = np.linalg.eigh(H)
+        w = vectors @ (values**-0.5 * w)
+    gradient = H @ (np.abs(w) if case == "coupled by ones" else w)
+    return 0.02 * gradient / np.sqrt(np.mean(gradient**2))
+
+
 def one_step(case, seed):
-    """Best steps over 24 batches: exact, small-batch form, and the minimum of the simulated quadratic in the step."""
+    """Best steps and gains over 24 batches: minima of the simulated quadratic in the step, and the formulas."""
     rng = np.random.default_rng(seed)
     H = hessian(case, rng)
-    mean = 0.02 * np.abs(rng.normal(size=DIM)) if case == "coupled by ones" else 0.02 * rng.normal(size=DIM)
-    sigma = np.ones(DIM)
-    measured = []
-    for B in BATCHES:
-        s = np.sign(mean + sigma / np.sqrt(B) * rng.normal(size=(DRAWS, DIM)))
-        measured.append((s @ mean).mean() / np.einsum("ni,ij,nj->n", s, H, s).mean())
-    exact = an.surge.optimal_step(BATCHES, mean, sigma, H)
-    noise = an.surge.noise_batch_size(mean, sigma, H)
-    return {"measured": np.array(measured), "exact": np.asarray(exact), "noise_batch": noise}
-
-
-def cell(case, optimizer, batch, replicas, seed):
-    if case != "digits":
-        return one_step(case, seed)
-    f = an.problems.logistic_regression(*an.datasets.load("digits"), l2=1e-3)
-    make = {"adam": an.optimizers.adam, "sign_sgd": an.optimizers.sign_sgd}.get(optimizer, an.optimizers.adagrad_norm)
-    first = np.full((GRID.size, len(LOSSES)), np.inf)
-    for i, step in enumerate(GRID):
-        run = an.simulate(
-            f,
-            make(float(step)),
-            noise=an.noises.minibatch(replace=True),
-            start=0.0,
-            steps=200,
-            records=200,
-            batch_size=batch,
-            replicas=replicas,
-            seed=seed,
-            running_means=False,
-            threads=1,
-        )
-        mean = np.nan_to_num(run.value.mean(axis=0), nan=np.inf)
-        for k, loss in enumerate(LOSSES):
-            hit = np.flatnonzero(mean <= loss)
-            if hit.size:
-                first[i, k] = run.steps[hit[0]]
-    best = np.argmin(first, axis=0)
+    mean = place(case, H, rng)
+    measured, gain = np.empty((2, BATCHES.size))
+    for i, B in enumerate(BATCHES):
+        s = np.sign(mean + rng.normal(size=(DRAWS, DIM)) / np.sqrt(B))
+        slope, curvature = (s @ mean).mean(), np.einsum("ni,ij,nj->n", s, H, s, optimize=True).mean()
+        measured[i], gain[i] = slope / curvature, slope**2 / (2 * curvature)
+    model = (mean, np.ones(DIM), H)
+    try:
+        small = an.surge.optimal_step(BATCHES, *model, form="small_batch")
+    except ValueError:  # a negative B_noise: beyond it the form has no best step
+        small = np.full(BATCHES.size, np.nan)
     return {
-        "first": first,
-        "step": np.where(np.isfinite(first.min(axis=0)), GRID[best], np.nan),
-        "at_edge": (best == 0) | (best == GRID.size - 1),
-    }
+        "measured": measured, "gain": gain, "exact": an.surge.optimal_step(BATCHES, *model), "small": small,
+        "exact gain": an.surge.best_gain(BATCHES, *model), "noise batch": an.surge.noise_batch_size(*model),
+        "limit": an.surge.optimal_step(1.0, *model, form="large_batch"),
+        "small range": 0.1 * np.median(np.pi / (2 * mean**2)),
+    }  # fmt: skip
+
+
+def sgd_step(seed):
+    """The law of SGD on the rotated quadratic, with normal gradients."""
+    rng = np.random.default_rng(seed)
+    H = hessian("rotated", rng)
+    mean, measured = place("rotated", H, rng), np.empty(BATCHES.size)
+    for i, B in enumerate(BATCHES):
+        g = mean + rng.normal(size=(5 * DRAWS, DIM)) / np.sqrt(B)
+        measured[i] = (g @ mean).mean() / np.einsum("ni,ij,nj->n", g, H, g, optimize=True).mean()
+    return {
+        "measured": measured, "exact": an.surge.sgd_optimal_step(BATCHES, mean, 1.0, H),
+        "noise batch": an.surge.sgd_noise_batch_size(mean, 1.0, H), "simple": DIM / np.sum(mean**2),
+    }  # fmt: skip
+
+
+def tuned(problem, optimizer, batch, replicas, seed):
+    """Steps to each loss for every constant step of the grid; the best one, between grid points by a parabola."""
+    grid, steps = GRIDS[f"{problem} {optimizer}"], 200 if problem == "digits" else 400
+    if problem == "digits":
+        f = an.problems.logistic_regression(*an.datasets.load("digits"), l2=1e-3)
+        start, unit, noise = 0.0, 1.0, an.noises.minibatch(replace=True)
+    else:
+        rng = np.random.default_rng(0)  # one place for all batches
+        H = hessian(problem, rng)
+        values, vectors = np.linalg.eigh(H)
+        f, noise = an.problems.quadratic(values, rotation=vectors.T), an.noises.gaussian(1.0)
+        start = 2.5 * np.linalg.solve(H, place("w ~ H^-1/2", H, rng))
+        unit = start @ H @ start / 2
+    first = np.full((grid.size, 3), np.inf)
+    for i, step in enumerate(grid):
+        run = an.simulate(
+            f, getattr(an.optimizers, optimizer)(float(step)), noise=noise, start=start, steps=steps, records=60,
+            batch_size=batch, replicas=replicas, seed=seed, running_means=False, threads=1,
+        )  # fmt: skip
+        loss = np.nan_to_num(run.value.mean(axis=0), nan=np.inf)
+        for k, level in enumerate(LEVELS[problem]):
+            first[i, k] = passage(run.steps, loss, level * unit)
+    best = [minimum(np.log2(grid), np.log(first[:, k])) for k in range(3)]
+    return {"first": first, "step": np.array([2.0**x for x, _ in best]), "edge": np.array([edge for _, edge in best])}
+
+
+def passage(steps, loss, level):
+    """Steps to the level, interpolated between records."""
+    hit = np.flatnonzero(loss <= level)
+    if not hit.size:
+        return np.inf
+    k = hit[0]
+    if k == 0 or not np.isfinite(loss[k - 1]):
+        return float(steps[k])
+    share = (loss[k - 1] - level) / (loss[k - 1] - loss[k])
+    return float(steps[k - 1] + share * (steps[k] - steps[k - 1]))
+
+
+def minimum(x, y):
+    """Place of the smallest value by a parabola through its neighbours, and whether it lies at the grid's edge."""
+    if not np.isfinite(y).any():
+        return np.nan, False
+    k = int(np.argmin(y))
+    if k in (0, x.size - 1):
+        return x[k], True
+    bend = y[k - 1] - 2 * y[k] + y[k + 1]
+    if not np.isfinite(bend) or bend <= 0:
+        return x[k], False
+    return x[k] + 0.5 * (x[1] - x[0]) * (y[k - 1] - y[k + 1]) / bend, False
+
+
+def score(found, model):
+    """R^2."""
+    return 1 - np.sum((found - model) ** 2) / np.sum((found - found.mean()) ** 2)
+
+
+def fitted(found, power):
+    """R^2 of the best eps_max/(1 + B_0/B)^power."""
+
+    def law(p):
+        return np.exp(p[0]) / (1 + np.exp(p[1]) / BATCHES) ** power
+
+    starts = [least_squares(lambda p: (law(p) - found) / found.max(), [np.log(found.max()), b]) for b in (2, 5, 8)]
+    return score(found, law(min(starts, key=lambda s: s.cost).x))
 
 
 def plot(results):
-    with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", 1, 2, height=2.8)
-        for case, line in zip(CASES[:3], ("-", "--", ":"), strict=True):
-            if case not in results.axes["case"]:
-                continue
-            found = results.cells(case=case)[0].arrays
-            axes.flat[0].plot(BATCHES, found["exact"], line, label=case)
-            axes.flat[0].plot(BATCHES, found["measured"], ".", color=axes.flat[0].lines[-1].get_color(), markersize=3)
-            score = 1 - np.var(found["measured"] - found["exact"]) / np.var(found["measured"])
-            fall = found["exact"][-1] / found["exact"].max()
-            results.say(
-                f"{case}: B_noise = {float(found['noise_batch']):.4g}, exact formula R^2 = {score:.4f}, best step at "
-                f"the "
-                f"largest batch over its peak = {fall:.3f}."
-            )
-        axes.flat[0].set(xscale="log", yscale="log", xlabel="batch size", ylabel="best single step")
-        axes.flat[0].legend(fontsize="x-small")
-        batches = np.array(results.axes["batch"])
-        for method in results.axes["optimizer"]:
-            steps = results.array("step", case="digits", optimizer=method)
-            edges = results.array("at_edge", case="digits", optimizer=method)
-            for k, loss in enumerate(LOSSES):
-                axes.flat[1].plot(
-                    batches, steps[:, k], ("-o", "--s", ":^")[k], markersize=3, label=f"{method}, {loss:g}"
-                )
-                if np.isfinite(steps[:, k]).any():
-                    peak = int(np.nanargmax(steps[:, k]))
-                    inside = 0 < peak < batches.size - 1 and np.nanmax(steps[peak + 1 :, k]) < steps[peak, k]
-                    results.say(
-                        f"digits, {method}, loss {loss:g}: tuned step largest at B = {batches[peak]}"
-                        f"{' (a peak inside the grid)' if inside else ', no peak inside the grid'}"
-                        f"{'; some best steps lie at the edge of the step grid' if edges[:, k].any() else ''}."
-                    )
-        axes.flat[1].set(xscale="log", yscale="log", xlabel="batch size", ylabel="tuned step to a loss")
-        axes.flat[1].legend(fontsize="xx-small")
-    results.save_figure(figure, "surge")
-    results.save_csv(
-        "tuned",
-        [
-            dict(c.point, **{f"step to {v:g}": float(c.arrays["step"][k]) for k, v in enumerate(LOSSES)})
-            for c in results.cells(case="digits")
-        ],
+    cases = [c for c in results.axes["case"] if c in ONE_STEP]
+    every = [{"draw": c.point["draw"]} | one_step_row(c.point["case"], c.arrays) for c in results.cells(case=cases)]
+    results.save_csv("one_step", every)
+    rows = [row for row in every if row["draw"] == results.axes["draw"][0]]
+    for columns in (("case", "B_noise", "peak B", "limit / peak", "R2 exact", "R2 gain"),
+                    ("case", "R2 small B", "R2 all B", "R2 SGD law 1", "R2 SGD law .5")):  # fmt: skip
+        results.table([{k: row[k] for k in columns} for row in rows], title="One step")
+    for case in cases:
+        say_one_step(results, case, [row for row in every if row["case"] == case])
+    if "SGD" in results.axes["case"]:
+        a = results.one(case="SGD")
+        results.say(
+            f"SGD, rotated: eps_max/(1 + B_noise/B) has R^2 = {score(a['measured'], a['exact']):.6f}; B_noise = "
+            f"{float(a['noise batch']):.4g} against tr(Sigma)/|G|^2 = {float(a['simple']):.4g}: not interchangeable."
+        )
+    steps = [c.removeprefix("steps: ") for c in results.axes["case"] if c.startswith("steps")]
+    report_tuned(results, steps)
+    draw(results, cases, steps)
+
+
+def say_one_step(results, case, rows):
+    """The claims over all places drawn."""
+    spans = {}
+    for name in ("B_noise", "limit / peak", "R2 exact", "R2 small B", "R2 all B"):
+        low, high = min(r[name] for r in rows), max(r[name] for r in rows)
+        spans[name] = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    surge = [r["limit / peak"] < 1 - TIES for r in rows]
+    results.say(
+        f"{case}, {len(rows)} places: B_noise {spans['B_noise']}; R^2 of the exact formula {spans['R2 exact']}, of the "
+        f"small-batch form {spans['R2 small B']} on small batches and {spans['R2 all B']} on all; with B the best step "
+        f"goes to {spans['limit / peak']} of its largest value on the grid: a surge in {sum(surge)} of {len(rows)}."
     )
+
+
+def one_step_row(case, a):
+    found, low = a["measured"], a["small range"] >= BATCHES
+    inside = 0 < np.argmax(found) < found.size - 1
+    return {
+        "case": case, "B_noise": float(a["noise batch"]),
+        "peak B": int(BATCHES[np.argmax(found)]) if inside else "none (grid end)",
+        "limit / peak": float(a["limit"]) / a["exact"].max(), "R2 exact": score(found, a["exact"]),
+        "R2 gain": score(a["gain"], a["exact gain"]), "R2 small B": score(found[low], a["small"][low]),
+        "R2 all B": score(found, a["small"]), "R2 SGD law 1": fitted(found, 1), "R2 SGD law .5": fitted(found, 0.5),
+    }  # fmt: skip
+
+
+def report_tuned(results, problems):
+    """Is there a peak that stands out of the rest by more than ties, and where is it at each loss?"""
+    rows, batches = [], np.array(results.axes["batch"])
+    for problem in problems:
+        for method in results.axes["optimizer"]:
+            if f"{problem} {method}" not in GRIDS:
+                continue
+            chosen = dict(case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
+            steps, edges = results.array("step", **chosen), results.array("edge", **chosen).astype(bool)
+            peaks = []
+            for k, level in enumerate(LEVELS[problem]):
+                column = steps[:, k]
+                rows.append({"problem": problem, "method": method, "loss": level}
+                            | {f"B={B}": s for B, s in zip(batches, column, strict=True)})  # fmt: skip
+                if not np.isfinite(column).any():
+                    peaks.append(None)
+                    continue
+                top = int(np.nanargmax(column))
+                after = column[top + 1 :]
+                inside = after.size and np.isfinite(after).any() and np.nanmin(after) < (1 - TIES) * column[top]
+                peaks.append(int(batches[top]) if inside and top > 0 else None)
+            told = ", ".join(f"{level:g}: {'none' if p is None else f'B = {p}'}"
+                             for level, p in zip(LEVELS[problem], peaks, strict=True))  # fmt: skip
+            seen = [p for p in peaks if p is not None]
+            moves = "not answered (fewer than two peaks)" if len(seen) < 2 else (
+                "yes" if seen == sorted(seen) and seen[0] < seen[-1] else "no")  # fmt: skip
+            results.say(
+                f"{problem}, {an.plotting.title(method)}, peak of the tuned step by loss: {told}. Does it move to "
+                f"larger batches as the loss falls? {moves}. Best steps at the grid's edge: {int(edges.sum())}."
+            )
+    results.save_csv("tuned", rows)
+    results.table([{k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows],
+                  title="Tuned step to a loss")  # fmt: skip
+
+
+def draw(results, cases, problems):
+    looks, panels = ("-o", "--s", "-.^", ":D"), [(p, m) for p in problems for m in results.axes["optimizer"]
+                                                 if f"{p} {m}" in GRIDS]  # fmt: skip
+    with an.plotting.style("page"):
+        figure, axes = an.plotting.subplots("page", 2, 3, height=4.6, squeeze=False)
+        for i, case in enumerate(cases):
+            a = results.one(case=case, draw=results.axes["draw"][0])
+            axes[0, 0].plot(BATCHES, a["exact"], looks[i][:-1], color=f"C{i}", label=case)
+            axes[0, 0].plot(BATCHES, a["measured"], looks[i][-1], color=f"C{i}", markersize=3)
+        axes[0, 0].set(xscale="log", yscale="log", xlabel="batch size", ylabel="best single step",
+                       title="one step: formula, dots measured")  # fmt: skip
+        if cases:
+            axes[0, 0].legend(fontsize="xx-small")
+        batches = np.array(results.axes["batch"])
+        for ax, (problem, method) in zip(axes.flat[1:], panels, strict=False):
+            steps = results.array("step", case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
+            for k, level in enumerate(LEVELS[problem]):
+                ax.plot(batches, steps[:, k], looks[k], color=f"C{k}", markersize=3, label=f"loss {level:g}")
+            ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="tuned step",
+                   title=f"{problem}, {an.plotting.title(method)}")  # fmt: skip
+            ax.legend(fontsize="xx-small")
+        for ax in axes.flat[1 + len(panels) :]:
+            ax.set_axis_off()
+    results.save_figure(figure, "surge")
 
 
 if __name__ == "__main__":

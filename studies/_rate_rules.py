@@ -1,0 +1,111 @@
+"""How is a rule for the rate written that the package does not have? As a schedule, or as an optimizer of one's own.
+
+Phases that end in a halving, with or without a look at an evaluated loss, fit a `Schedule`; the search of the public
+code of arXiv 2406.14340 moves the iterate back after its trials, which only an `Optimizer` may do.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+import anisotropic as an
+from anisotropic.elementary import as_bits
+from anisotropic.random import Stream, uniform_pair
+
+CURVATURE, BATCH = np.array([1.0, 0.7, 0.5]), 4
+CONSTANT = 3.52  # half the sum of h^-2: the variance of one sample's loss at the minimizer
+
+
+@an.leaf
+def evaluation_error(value, samples, t, purpose):
+    """Error of a loss from `samples` samples; the loss itself makes it differ between replicas."""
+    place = np.int64(as_bits(value) & np.uint64(0xFFFFFFFF))
+    u, v = uniform_pair(Stream(np.uint64(purpose), np.uint64(samples), place, t), 0, 0, 0)
+    normal = math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
+    return normal * math.sqrt((4.0 * value + CONSTANT) / samples)
+
+
+class Halving(NamedTuple):
+    """Length of a phase in units of 1/step, or of a fixed number of steps; samples of an evaluation, or 0: always."""
+
+    patience: float
+    length: int
+    samples: int
+    step: float
+
+
+@an.leaf
+def halving_factor(t, value, state, params):
+    """state = (factor, steps in the phase, last estimate)."""
+    if state[0] == 0.0:
+        state[0], state[2] = 1.0, math.inf
+    state[1] += 1.0
+    if state[1] >= (params.length if params.length else params.patience / (params.step * state[0])):
+        estimate = value + (evaluation_error(value, params.samples, t, 1) if params.samples else 0.0)
+        if params.samples == 0 or estimate >= state[2]:
+            state[0] = max(0.5 * state[0], 1e-300)  # zero would start anew
+        state[1], state[2] = 0.0, estimate
+    return state[0]
+
+
+def halving(patience=10.0, length=0, samples=0):
+    return lambda step: an.Schedule("halving", halving_factor, Halving(patience, length, samples, step), step, slots=3)
+
+
+class UndoneSearch(NamedTuple):
+    """Curvature, samples of an evaluation, candidates, their ratio, steps of a trial, steps without progress."""
+
+    curvature: np.ndarray
+    samples: int
+    candidates: int = 5
+    ratio: float = 4.0
+    trial: int = 50
+    tolerance: int = 400
+
+
+@an.leaf
+def undone_search_update(w, gradient, state, step, t, params):
+    """SGD with the source's search: trials start from one point, which comes back. The rate stands in `state[0, 0]`.
+
+    state rows: (rate); snapshot; (best score, best rate, lowest loss); (candidate + 1 or 0, trial steps, idle steps).
+    """
+    rate, snapshot, best, place, h = state[0], state[1], state[2], state[3], params.curvature
+    value = 0.5 * np.sum(h * w * w)
+    starting = rate[0] == 0.0
+    if starting:
+        rate[0], best[2] = step[0], math.inf
+    if place[0] > 0.0 and place[1] >= params.trial:
+        score = value + evaluation_error(value, params.samples, t, 2)
+        if score < best[0]:
+            best[0], best[1] = score, candidate(rate[0], place[0], params)
+        gradient -= h * (w - snapshot)  # the same noise, seen from the snapshot
+        w[:] = snapshot
+        place[0], place[1] = place[0] + 1.0, 0.0
+        if place[0] > params.candidates or candidate(rate[0], place[0], params) * h.max() > 1.9:
+            rate[0], place[0], place[2] = best[1], 0.0, 1.0
+    elif place[0] == 0.0:
+        loss = value + evaluation_error(value, BATCH, t, 3)
+        if loss < best[2]:
+            best[2], place[2] = loss, 0.0
+        if place[2] >= params.tolerance or starting:
+            snapshot[:] = w
+            best[0], best[1], place[0], place[1] = math.inf, rate[0], 1.0, 0.0
+        else:
+            place[2] += 1.0
+    now = rate[0]
+    if place[0] > 0.0:
+        now, place[1] = candidate(rate[0], place[0], params), place[1] + 1.0
+    w -= now * gradient
+
+
+@an.leaf
+def candidate(rate, number, params):
+    return rate * params.ratio ** (number - 1.0 - 0.5 * (params.candidates - 1))
+
+
+def undone_search(samples):
+    state = {"accumulator": 0.0, "snapshot": 0.0, "best": 0.0, "place": 0.0}
+    return lambda step: an.Optimizer(
+        "sgd with search", undone_search_update, step, UndoneSearch(CURVATURE, samples), state
+    )

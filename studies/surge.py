@@ -227,17 +227,10 @@ def report_tuned(results, problems):
             chosen = dict(case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
             steps, edges = results.array("step", **chosen), results.array("edge", **chosen).astype(bool)
             peaks = []
-            for k, level in enumerate(LEVELS[problem]):
-                column = steps[:, k]
+            for level, column in zip(LEVELS[problem], steps.T, strict=True):
                 rows.append({"problem": problem, "method": method, "loss": level}
-                            | {f"B={B}": s for B, s in zip(batches, column, strict=True)})  # fmt: skip
-                if not np.isfinite(column).any():
-                    peaks.append(None)
-                    continue
-                top = int(np.nanargmax(column))
-                after = column[top + 1 :]
-                inside = after.size and np.isfinite(after).any() and np.nanmin(after) < (1 - TIES) * column[top]
-                peaks.append(int(batches[top]) if inside and top > 0 else None)
+                            | {f"B={B}": float(s) for B, s in zip(batches, column, strict=True)})  # fmt: skip
+                peaks.append(peak(batches, column))
             told = ", ".join(f"{level:g}: {'none' if p is None else f'B = {p}'}"
                              for level, p in zip(LEVELS[problem], peaks, strict=True))  # fmt: skip
             seen = [p for p in peaks if p is not None]
@@ -247,16 +240,28 @@ def report_tuned(results, problems):
                 f"{problem}, {an.plotting.title(method)}, peak of the tuned step by loss: {told}. Does it move to "
                 f"larger batches as the loss falls? {moves}. Best steps at the grid's edge: {int(edges.sum())}."
             )
+            chosen = [r for r in rows if (r["problem"], r["method"]) == (problem, method)]
+            results.table([{k: v for k, v in r.items() if k not in ("problem", "method")} for r in chosen],
+                          title=f"Tuned step to a loss: {problem}, {an.plotting.title(method)}")  # fmt: skip
     results.save_csv("tuned", rows)
-    results.table([{k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows],
-                  title="Tuned step to a loss")  # fmt: skip
+
+
+def peak(batches, column):
+    """The batch with the largest step, where smaller and larger batches want steps smaller by more than ties."""
+    if not np.isfinite(column).any():
+        return None
+    top = int(np.nanargmax(column))
+    sides = (column[:top], column[top + 1 :])
+    low = (1 - TIES) * column[top]
+    return int(batches[top]) if all(np.any(side[np.isfinite(side)] < low) for side in sides) else None
 
 
 def draw(results, cases, problems):
     looks, panels = ("-o", "--s", "-.^", ":D"), [(p, m) for p in problems for m in results.axes["optimizer"]
                                                  if f"{p} {m}" in GRIDS]  # fmt: skip
     with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", 2, 3, height=4.6, squeeze=False)
+        count = -(-(1 + len(panels)) // 3)
+        figure, axes = an.plotting.subplots("page", count, 3, height=2.3 * count, squeeze=False)
         for i, case in enumerate(cases):
             a = results.one(case=case, draw=results.axes["draw"][0])
             axes[0, 0].plot(BATCHES, a["exact"], looks[i][:-1], color=f"C{i}", label=case)

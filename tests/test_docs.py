@@ -11,6 +11,7 @@ import pytest
 import anisotropic as an
 from anisotropic.bounds.constants import KNOWN
 from anisotropic.bounds.measures import MEASURES
+from anisotropic.search import TermNeed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -38,6 +39,12 @@ def test_bounds_table_has_every_bound(generated):
     assert [re.match(r"\| \[`(\w+)`\]", row)[1] for row in rows] == list(an.bounds)
     assert all(row.count(" | ") == 5 for row in rows)
     assert [line[3:] for line in table.splitlines() if line.startswith("## ")] == list(an.bounds)
+
+
+def test_what_was_not_found_is_said(generated):
+    need = TermNeed("mine", "", "noise", 0.0, 1e-3, None)
+    assert generated.needs_table([need])[-1] == "| noise | no instance found that needs this term |  |  |"
+    assert generated.needs_table([]) == ["* worst instances: not searched yet"]
 
 
 def test_exponents(generated):

@@ -225,20 +225,22 @@ def report_tuned(results, problems):
             if f"{problem} {method}" not in GRIDS:
                 continue
             chosen = dict(case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
-            steps, edges = results.array("step", **chosen), results.array("edge", **chosen).astype(bool)
+            steps, edges = results.array("step", **chosen), results.array("edge", **chosen)
             peaks = []
             for level, column in zip(LEVELS[problem], steps.T, strict=True):
                 rows.append({"problem": problem, "method": method, "loss": level}
                             | {f"B={B}": float(s) for B, s in zip(batches, column, strict=True)})  # fmt: skip
                 peaks.append(peak(batches, column))
-            told = ", ".join(f"{level:g}: {'none' if p is None else f'B = {p}'}"
-                             for level, p in zip(LEVELS[problem], peaks, strict=True))  # fmt: skip
+            ends = [column[np.isfinite(column)][-1:] / np.nanmax(column, initial=0.0) for column in steps.T]
+            told = ", ".join(f"{level:g}: {'none' if p is None else f'B = {p}'} (ends at {end[0]:.2f} of the largest)"
+                             for level, p, end in zip(LEVELS[problem], peaks, ends, strict=True)
+                             if end.size)  # fmt: skip
             seen = [p for p in peaks if p is not None]
             moves = "not answered (fewer than two peaks)" if len(seen) < 2 else (
                 "yes" if seen == sorted(seen) and seen[0] < seen[-1] else "no")  # fmt: skip
             results.say(
                 f"{problem}, {an.plotting.title(method)}, peak of the tuned step by loss: {told}. Does it move to "
-                f"larger batches as the loss falls? {moves}. Best steps at the grid's edge: {int(edges.sum())}."
+                f"larger batches as the loss falls? {moves}. Best steps at the grid's edge: {int(np.nansum(edges))}."
             )
             chosen = [r for r in rows if (r["problem"], r["method"]) == (problem, method)]
             results.table([{k: v for k, v in r.items() if k not in ("problem", "method")} for r in chosen],

@@ -9,6 +9,7 @@ Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned steps ar
 import numpy as np
 
 import anisotropic as an
+from anisotropic.verify import known_constants
 
 DIM, STEPS, BATCH, SIGMA, EPS = 10, 1000, 64, 0.5, 1e-3
 METHODS = ("sgd", "adagrad", "adagrad_norm")
@@ -79,7 +80,10 @@ def cell(part, objective, start, optimizer, replicas, seed):
         verdicts = {step: an.verify(bound, r) for step, r in zip(GRID, runs, strict=True)}
         held = {step: v for step, v in verdicts.items() if v.status != "not applicable"}
         found["best allowed"] = int(np.nanargmin(np.where(np.isin(GRID, list(held)), trial, np.inf)))
-        value = [held[step].bound if step in held else np.nan for step in GRID]
+        value = [
+            bound("solved", **known_constants(bound, r)) if step in held else np.nan
+            for step, r in zip(GRID, runs, strict=True)
+        ]
         tight = min(held, key=lambda step: held[step].slack)
         loose = max(held)
         found |= {"bound": np.array(value), "tightest": held[tight], "tightest step": tight,

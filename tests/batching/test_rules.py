@@ -1,7 +1,9 @@
 """The batch rules against explicit sampling, and what they do to AdaGrad-Norm in the long run."""
 
+import math
 import warnings
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -217,6 +219,48 @@ def test_a_coordinate_test_with_the_oracle_keeps_every_coordinate_within_eta():
     result = an.simulate(f, an.optimizers.adagrad(1.0, eps=0.1, preset="nonconvex"), noise=an.noises.gaussian(sigma),
                          start=[2.0, 1.0], steps=1, records=1, batch_size=rule, replicas=2)  # fmt: skip
     assert (result.batch_size == max((1 / (0.5 * 2)) ** 2, (2 / (0.5 * 0.5)) ** 2)).all(), "before the first draw"
+
+
+class Watch(NamedTuple):
+    """Curvatures of the quadratic whose true gradient is followed, and the value that its average must reach."""
+
+    curvature: np.ndarray
+    target: float
+
+
+@leaf
+def watched_adagrad_norm(w, gradient, state, step, t, params):
+    """AdaGrad-Norm; row 1 is an average of |G|^2 over about ten steps, row 2 counts the steps before it is there."""
+    true = total = 0.0
+    for j in range(w.size):
+        true += (params.curvature[j] * w[j]) ** 2
+        total += gradient[j] * gradient[j]
+    state[1, 0] = true if t == 1 else 0.9 * state[1, 0] + 0.1 * true
+    if state[1, 0] > params.target and state[2, 0] == t - 1:
+        state[2, 0] = t
+    state[0, 0] += total
+    for j in range(w.size):
+        w[j] -= step[j] * gradient[j] / math.sqrt(state[0, 0])
+
+
+def work(rule, steps, target):
+    """Medians of the steps before a ten-step average of |G|^2 is at most `target`, and of the samples by then."""
+    f = an.problems.quadratic(CURVATURE)
+    start = {"total": lambda d: np.full(d, 0.01), "average": 0.0, "accumulator": 0.0}
+    method = an.Optimizer("watched", watched_adagrad_norm, 1.0, Watch(CURVATURE, target), start)
+    found = an.simulate(f, method, noise=an.noises.gaussian(SIGMA), start=1.0, steps=steps, batch_size=rule, replicas=9,
+                        seed=3, records=2000, running_means=False)  # fmt: skip
+    passed = found.accumulator[:, -1]
+    assert (passed < steps).all()
+    at = np.searchsorted(found.steps, passed)
+    return np.median(passed), np.median(found.samples[np.arange(9), at])
+
+
+def test_the_norm_test_needs_less_work_than_a_fixed_batch():
+    """Check A18: |G|^2 averaged over ten steps comes to 1e-4 in over 100 times fewer steps than with batch 16."""
+    steps, samples = work(16, 200_000, 1e-4)
+    fewer_steps, fewer_samples = work(norm_test(0.9, start=8), 3000, 1e-4)
+    assert steps > 100 * fewer_steps and samples > 1.5 * fewer_samples
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------

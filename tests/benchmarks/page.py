@@ -118,11 +118,7 @@ def machine(report: dict[str, Any]) -> list[str]:
     ]
 
 
-INTRODUCTION = """---
-orphan: true
----
-
-# Speed against peers
+INTRODUCTION = """# Speed against peers
 
 Written by `make bench`. One number is the CPU time of one update of one coordinate, in nanoseconds, or the ratio of a
 peer's to ours (above 1: the peer is slower). All run in one process on one processor, in turn; the figures are medians

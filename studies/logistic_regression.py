@@ -21,7 +21,7 @@ AXES = {
     "epochs": [20],
     "replicas": [32],
 }
-QUICK = {"data": ["breast_cancer"], "batch": [16, 256], "optimizer": list(BOUNDS), "epochs": [5], "replicas": [16]}
+QUICK = {"data": ["breast_cancer"], "batch": [16, 256], "epochs": [5], "replicas": [16]}
 VERDICT_BATCH = 256
 GRIDS = {"sgd": 2.0 ** np.arange(-6, 6), "adagrad": 2.0 ** np.arange(-8, 4), "adagrad_norm": 2.0 ** np.arange(-6, 6),
          "adam": 2.0 ** np.arange(-12, 0)}  # fmt: skip

@@ -20,7 +20,7 @@ AXES = {
     "step": ["theorem", "tuned"],
     "replicas": [128],
 }
-QUICK = {"batch": [16, 4096], "optimizer": ["adagrad", "adagrad_norm"], "replicas": [16]}
+QUICK = {"batch": [16, 4096], "replicas": [16]}
 BOUNDS = {
     "sgd": ["convex_sgd_nonsmooth"], "adagrad": ["convex_adagrad_nonsmooth", "convex_adagrad"], "adagrad_norm": [],
 }  # fmt: skip

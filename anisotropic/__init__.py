@@ -43,7 +43,7 @@ _NAMES = {
     "verify": ("fit_rate", "verify"),
     "search": ("search_worst_case",),
     "target": ("Reach", "steps_to_target", "tuned_steps_to_target"),
-    "noise_scale": ("gradient_noise_scale",),
+    "noise_scale": ("gradient_noise_scale", "noise_moments"),
     "extras": ("MissingExtra",),
     "study": ("Study",),
     "environment": ("show_versions",),

@@ -77,7 +77,7 @@ def make_plan(
 ) -> Plan:
     rule = batch_size if isinstance(batch_size, BatchRule) else None
     d, tile = objective.dim, _tile(objective, noise, rule)
-    rows = noise.law == "rows"
+    rows, separable = noise.law == "rows", tile > 1 and "separable" in objective.properties
     first_batch = rule.start if rule else int(batch_size)  # type: ignore[arg-type]
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     schedule = optimizer.step if isinstance(optimizer.step, Schedule) else None
@@ -98,9 +98,9 @@ def make_plan(
         composed,
     )
     parameters = (
-        _spread(objective.params, d, tile) if tile > 1 else objective.params,
+        _spread(objective.params, d, tile) if separable else objective.params,
         _spread(noise.params, d, tile),
-        _spread(optimizer.params, d, tile),
+        _spread(optimizer.params, d, tile if optimizer.coordinatewise else 1),
         schedule.params if schedule else NoParameters(),
         rule.params if rule else NoParameters(),
         _sampling(rule, objective, noise, cap),
@@ -121,7 +121,6 @@ def make_plan(
         names.index("accumulator") if "accumulator" in names else -1,
         rule.slots if rule else 0,
     )
-    separable = tile > 1 and "separable" in objective.properties
     switches = (separable, noise.replace, running_means)
     arguments = (parameters, arrays, sizes, switches, key_words(seed), record)
     return Plan(functions, arguments, tile, len(kernels.COLUMNS) + 2 * len(measures))

@@ -14,7 +14,6 @@ import anisotropic as an
 from anisotropic.batching.resize import compiled
 from anisotropic.bounds import batch_facts as facts
 from anisotropic.bounds.adaptive_batch import strong_growth_constants
-from anisotropic.noise_scale import noise_moments
 
 START, STEPS, CAP, DELTA, WORKERS = 8, 5000, 1e18, 0.05, 8
 TABLES = {
@@ -111,7 +110,7 @@ def noise_scale(replicas, seed, batch, dim=100, truth=429.0):
     mean, sigma = rng.normal(size=dim), np.arange(1.0, dim + 1) ** -0.25
     mean *= np.sqrt(np.sum(sigma**2) / truth / np.sum(mean**2))
     g = mean + sigma / np.sqrt(batch) * rng.standard_normal((10 * replicas, WORKERS, dim))
-    trace, square = np.array([noise_moments(step, batch) for step in g]).T
+    trace, square = np.array([an.noise_moments(step, batch) for step in g]).T
     error = square.std(ddof=1) / np.sqrt(len(g)) / np.sum(mean**2)
     naive = trace.mean() / np.sum(g.mean(axis=1) ** 2, axis=1).mean() / truth
     return {

@@ -252,3 +252,36 @@ def test_a_saved_run_of_extensions_comes_back(run, tmp_path):
     np.testing.assert_array_equal(back.steepest, run.steepest)
     assert an.verify(power_bound(0.75), back).bound == an.verify(power_bound(0.75), run).bound
     assert back.facts["settings"] == {"power": 0.75}
+
+
+# ---- functions on whole vectors, where several replicas share a pass over coordinates --------------------------------
+
+
+class Scales(NamedTuple):
+    scale: np.ndarray
+
+
+@an.leaf
+def scaled_update(w, gradient, state, step, t, params):
+    state[0] += gradient
+    w -= step * params.scale * state[0]
+
+
+@pytest.mark.parametrize("f", ["rotated", "separable"])
+def test_whole_vector_functions_see_one_replica_at_a_time(f):
+    """Against NumPy, without noise; with noise, replicas are the same whichever others run."""
+    c, scale, start = np.array([1.0, 0.5, 0.25]), np.array([0.3, 0.2, 0.1]), np.array([0.9, -0.4, 0.2])
+    q = np.linalg.qr(np.arange(9.0).reshape(3, 3) ** 2 + np.eye(3))[0]
+    objective = rotated_huber(q, c, 0.1, None) if f == "rotated" else an.problems.quadratic(c)
+    method = an.Optimizer("scaled momentum", scaled_update, 0.5, Scales(scale), {"momentum": 0.0})
+    common = dict(start=start, steps=7, records=7)
+    w, m, gap = start.copy(), np.zeros(3), []
+    for _ in range(7):
+        m += (c * np.clip(q @ w, -0.1, 0.1)) @ q if f == "rotated" else c * w
+        w -= 0.5 * scale * m
+        x = np.abs(q @ w)
+        gap.append(np.sum(c * np.minimum(x, 0.1) * (x - 0.5 * np.minimum(x, 0.1))) if f == "rotated" else c @ w**2 / 2)
+    run = an.simulate(objective, method, noise=an.noises.none(), replicas=5, **common)
+    np.testing.assert_allclose(run.gap, [np.array(gap)[run.steps - 1]] * 5, rtol=1e-12)
+    many, few = (an.simulate(objective, method, noise=an.noises.gaussian(1.0), replicas=n, **common) for n in (40, 3))
+    assert np.array_equal(many.gap[:3], few.gap) and len(np.unique(many.gap[:, -1])) == 40

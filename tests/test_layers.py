@@ -69,7 +69,7 @@ LAYERS = {
     "study": Row("records output plotting", "numpy click", "rich llvmlite"),
     "environment": Row("study", ""),
     "report": Row("output study", "numpy", "rich"),
-    "cli": Row("records bounds datasets advise setups study report output plotting", "click", "numpy rich"),
+    "cli": Row("records bounds datasets advise setups search study report output plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]
 

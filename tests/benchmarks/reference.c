@@ -123,7 +123,7 @@ INLINE void trajectories(const int P, const int method, int theory, int drawn, c
                     } else {
                         double y = h[j] * (x - c[j]) + scale[j] * normals[i];
                         if (method == SGD) change = q->step * y;
-                        if (method == ADAGRAD) v[i] += y * y, change = q->step * y / (sqrt(v[i]) + 1e-10);
+                        if (method == ADAGRAD) v[i] += y * y, change = q->step * y / (sqrt(v[i]) + 1e-14);
                         if (method == ADAM) {
                             m[i] = 0.9 * m[i] + 0.1 * y;
                             v[i] = 0.999 * v[i] + 0.001 * y * y;

@@ -495,13 +495,13 @@ class TestCommand:
     def test_script_survives_kill_and_interrupt(self, fake, script):
         whole = script("run", "--quiet", "--results", "whole")
         assert whole.wait(60) == 0
-        killed = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="0.15")
+        killed = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="1.0")
         wait_for(lambda: stored(fake.parent / "cut") >= 2)
         killed.send_signal(signal.SIGKILL)
         killed.wait(30)
         after_kill = stored(fake.parent / "cut")
         assert 2 <= after_kill < 12
-        stopped = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="0.15")
+        stopped = script("run", "--results", "cut", "--workers", "1", FAKE_WAIT="1.0")
         wait_for(lambda: stored(fake.parent / "cut") > after_kill)
         stopped.send_signal(signal.SIGINT)
         _, err = stopped.communicate(timeout=30)

@@ -39,7 +39,7 @@ QUICK = {
     "repeat": [0, 1],
 }
 UNPAIRED = ("optimizer", "rule")
-LEVEL = 0.25
+LEVEL = 0.5
 LOCK = threading.Lock()  # cells run in threads, and PyTorch draws initial weights from one generator
 
 
@@ -183,31 +183,48 @@ def plot(results):
             ax.legend(fontsize="x-small")
     results.save_figure(figure, "train_loss")
     results.save_csv("accuracy", rows)
-    results.table(
-        [{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows], title="Equal samples"
-    )
+    shown = [
+        {
+            "data": r["data"],
+            "model": r["model"],
+            "method": an.plotting.title(r["optimizer"]),
+            "batch": r["rule"],
+            "accuracy": f"{r['accuracy']:.3f}",
+            "gap": f"{r['gap']:.3f}",
+            f"at {LEVEL:g}": f"{r['gap at level']:.3f}",
+            "steps": f"{r['steps']:.0f}",
+        }
+        for r in rows
+    ]
+    results.table(shown, title=f"Equal samples; gap = test - train loss, also at train loss {LEVEL:g}")
     compare(results)
 
 
 def compare(results):
-    """Paired differences in test accuracy to the fixed small batch, after the difference that could have been seen."""
+    """Paired differences to the fixed small batch, after the difference that could have been seen."""
+    measures = {
+        "test accuracy": lambda curve: curve[-1, 4],
+        "the generalization gap at equal samples": lambda curve: curve[-1, 3] - curve[-1, 2],
+        f"the generalization gap at train loss {LEVEL:g}": at_level,
+    }
     for data in results.axes["data"]:
         for model in results.axes["model"]:
             base = results.cells(data=data, model=model, optimizer="adagrad", rule="fixed 16")
             for rule in results.axes["rule"][1:]:
                 other = results.cells(data=data, model=model, optimizer="adagrad", rule=rule)
-                if len(base) < 2 or len(other) != len(base):
-                    continue
-                difference = np.array(
-                    [b.arrays["curve"][-1, 4] - a.arrays["curve"][-1, 4] for a, b in zip(base, other, strict=True)]
-                )
-                found = an.intervals.mean_interval(difference)
-                results.say(
-                    f"{data}, {model}, AdaGrad, {rule} against fixed 16, {difference.size} paired seeds: a "
-                    f"difference of "
-                    f"{(found.high - found.low) / 2:.3f} in test accuracy could be seen; found {found.estimate:+.4f} "
-                    f"[{found.low:+.4f}, {found.high:+.4f}]."
-                )
+                for name, measure in measures.items() if len(other) == len(base) else ():
+                    pairs = [(measure(b.arrays["curve"]), measure(a.arrays["curve"]))
+                             for a, b in zip(base, other, strict=True)]  # fmt: skip
+                    difference = np.subtract(*np.array(pairs).T) if pairs else np.empty(0)
+                    difference = difference[np.isfinite(difference)]
+                    if difference.size < 2:
+                        continue
+                    found = an.intervals.mean_interval(difference)
+                    results.say(
+                        f"{data}, {model}, AdaGrad, {rule} against fixed 16, {difference.size} paired seeds: a "
+                        f"difference of {(found.high - found.low) / 2:.3f} in {name} could be seen; found "
+                        f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]."
+                    )
 
 
 if __name__ == "__main__":

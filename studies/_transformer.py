@@ -138,9 +138,9 @@ def loss(logits, y):
 class AdaGradNorm(torch.optim.Optimizer):
     """SGD with the step / sqrt(sum of squared gradient norms): step decay, nothing per coordinate."""
 
-    def __init__(self, parameters, lr):
+    def __init__(self, parameters, lr, total=0.0):
         super().__init__(parameters, {"lr": lr})
-        self.total = 0.0
+        self.total = total
 
     @torch.no_grad()
     def step(self, closure=None):

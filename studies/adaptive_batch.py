@@ -65,22 +65,22 @@ def square(gradient):
 
 @an.leaf
 def first(w, gradient, params):
-    return 1.0 if square(gradient) <= 1e-2 else 0.0
+    return 1.0 if square(gradient) <= TARGETS[0] else 0.0
 
 
 @an.leaf
 def second(w, gradient, params):
-    return 1.0 if square(gradient) <= 1e-3 else 0.0
+    return 1.0 if square(gradient) <= TARGETS[1] else 0.0
 
 
 @an.leaf
 def third(w, gradient, params):
-    return 1.0 if square(gradient) <= 1e-4 else 0.0
+    return 1.0 if square(gradient) <= TARGETS[2] else 0.0
 
 
 @an.leaf
 def fourth(w, gradient, params):
-    return 1.0 if square(gradient) <= 1e-5 else 0.0
+    return 1.0 if square(gradient) <= TARGETS[3] else 0.0
 
 
 def simulate(problem, dim, optimizer, rule, replicas, seed, steps):

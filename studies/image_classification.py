@@ -79,25 +79,9 @@ def network(torch, model, shape):
     )
 
 
-def adagrad_norm(torch, parameters, lr):
-    """One accumulator for all parameters, from 0.01."""
-
-    class AdaGradNorm(torch.optim.Optimizer):
-        def __init__(self):
-            super().__init__(parameters, {"lr": lr})
-            self.total = 0.01
-
-        def step(self, closure=None):
-            group = self.param_groups[0]
-            self.total += sum(float(p.grad.square().sum()) for p in group["params"])
-            with torch.no_grad():
-                for p in group["params"]:
-                    p -= group["lr"] / self.total**0.5 * p.grad
-
-    return AdaGradNorm()
-
-
 def cell(data, model, optimizer, rule, epochs, repeat, seed):
+    from _transformer import AdaGradNorm
+
     torch = an.extras.require("torch", "torch")
     torch.set_num_threads(1)
     images, labels, n = digits() if data == "digits" else mnist()
@@ -109,7 +93,7 @@ def cell(data, model, optimizer, rule, epochs, repeat, seed):
     loss = torch.nn.functional.cross_entropy
     parameters = list(net.parameters())
     method = (
-        torch.optim.Adagrad(parameters, lr=0.03) if optimizer == "adagrad" else adagrad_norm(torch, parameters, 1.0)
+        torch.optim.Adagrad(parameters, lr=0.03) if optimizer == "adagrad" else AdaGradNorm(parameters, 1.0, total=0.01)
     )
     chosen = RULES[rule]
     watched = an.batching.norm_test(0.5, start=chosen) if isinstance(chosen, int) else chosen

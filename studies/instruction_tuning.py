@@ -17,11 +17,13 @@ import numpy as np
 
 import anisotropic as an
 
-GRIDS = {"sgd": (0.03, 0.1, 0.3, 1.0, 3.0), "adagrad": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-         "adagrad_norm": (0.03, 0.1, 0.3, 1.0, 3.0)}  # fmt: skip
+GRIDS = {"sgd": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), "adagrad": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+         "adagrad_norm": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)}  # fmt: skip
 HELD_OUT, MEASURED, SECANTS, TUNING_SEED, PRETRAINING_STEP = 128, 64, 8, 20_000_000, 3e-3
 MODULES = ("builtins", "math", "itertools", "statistics", "random", "os.path", "string", "textwrap", "collections",
            "datetime", "json", "re", "functools", "operator", "shutil", "pathlib", "time", "copy")  # fmt: skip
+GEOMETRY = {"r_med": "R_med", "smoothness ratio": "mean over max |H_jj|", "noise ratio": "noise ratio",
+            "noise": "noise: sum of sigma_j"}  # fmt: skip
 AXES = {
     "optimizer": list(GRIDS),
     "batch": [8, 32, 128],
@@ -32,7 +34,7 @@ AXES = {
     "layers": [2],
     "context": [40],
     "vocabulary": [2048],
-    "entries": [60],
+    "entries": [40],
     "tuning": ["grid"],
     "data": ["documentation"],
     "text": ["topics"],
@@ -113,69 +115,87 @@ class Tuner:
     def __init__(self, seed, pretraining, **where):
         import _transformer as lm
 
-        self.lm, self.where, self.seed = lm, where, seed
+        self.lm, self.seed = lm, seed
         with LOCK:
             self.start = pretrained(seed, pretraining, **where)
             chosen = {k: where[k] for k in ("data", "text", "vocabulary", "context", "model")}
-            self.ids, x, y, self.classes = tokens(**chosen)
+            _, x, y, classes = tokens(**chosen)
         self.x, self.y = x.to(where["device"]), y.to(where["device"])
         order = np.random.default_rng(0).permutation(len(x))
         self.test, self.pool = order[:HELD_OUT], order[HELD_OUT:]
+        shape = (where[k] for k in ("width", "layers", "context", "device"))
+        self.net = lm.build(where["model"], classes, *shape, seed=0)
 
     def rows(self, index):
         return self.x[index], self.y[index]
 
     def run(self, optimizer, step, batch, budget, look=None):
         """Final loss on training rows and on held-out rows; infinite where it diverges."""
-        lm, where = self.lm, self.where
-        shape = (where[k] for k in ("width", "layers", "context", "device"))
-        net = lm.build(where["model"], self.classes, *shape, seed=0)
+        lm, net, order = self.lm, self.net, np.random.default_rng(self.seed)
         net.load_state_dict(self.start)
-        method, order = lm.optimizer(optimizer, net.parameters(), step), np.random.default_rng(self.seed)
+        method = lm.optimizer(optimizer, net.parameters(), step)
         steps = max(1, budget // batch)
         epochs = np.concatenate([order.permutation(self.pool) for _ in range(1 + budget // len(self.pool))])
         queue = iter(range(steps))
         try:
             lm.train(net, method, lambda: self.rows(epochs[(k := next(queue)) * batch : (k + 1) * batch]), steps,
-                     (lambda t: look(net, t, steps)) if look else (lambda t: False))  # fmt: skip
+                     (lambda t: look(t, steps)) if look else (lambda t: False))  # fmt: skip
         except FloatingPointError:
-            return net, np.inf, np.inf
+            return np.inf, np.inf
         with lm.torch.no_grad():
-            return net, *(float(lm.loss(net(x), y)) for x, y in (self.rows(self.pool[:256]), self.rows(self.test)))
+            return tuple(float(lm.loss(net(x), y)) for x, y in (self.rows(self.pool[:256]), self.rows(self.test)))
 
-    def gradient(self, net):
+    def gradient(self):
         """Gradient on fixed training rows, as one flat array."""
+        net = self.net
         net.zero_grad()
         x, y = self.rows(self.pool[:MEASURED])
         self.lm.loss(net(x), y).backward()
         return np.concatenate([p.grad.double().cpu().numpy().ravel() for p in net.parameters() if p.grad is not None])
 
-    def secant(self, net, t):
+    def secant(self, t):
         """|g_j| here, and |g_j(w + r s) - g_j(w)| / r for random signs s: what the smoothness of coordinate j feels."""
-        torch = self.lm.torch
-        here, kept = self.gradient(net), [p.detach().clone() for p in net.parameters()]
+        torch, net = self.lm.torch, self.net
+        here, kept = self.gradient(), [p.detach().clone() for p in net.parameters()]
         r = 1e-3 * float(torch.cat([p.flatten() for p in kept]).square().mean().sqrt())
         signs = torch.Generator().manual_seed(t)
         with torch.no_grad():
             for p in net.parameters():
                 p.add_(((torch.randint(0, 2, p.shape, generator=signs) * 2 - 1) * r).to(p))
-        there = self.gradient(net)
+        there = self.gradient()
         with torch.no_grad():
             for p, value in zip(net.parameters(), kept, strict=True):
                 p.copy_(value)
         net.zero_grad()
         return np.abs(here), np.abs(there - here) / r
 
+    def geometry(self, entries):
+        """R_med, the ratios that compare AdaGrad's bound with SGD's, and sum_j sigma_j: one number a layer each."""
+        batches = [self.rows(self.pool[8 * k : 8 * k + 8]) for k in range(12)]
+        options = {"entries": entries, "probes": max(16, entries), "exact": max(4, entries // 4)}
+        names = self.lm.layer_names(self.net)
+        layers = an.geometry.torch.anisotropy(self.net, self.lm.loss, batches, names, **options).layers.values()
+        return {"r_med": np.array([a.r_med.value for a in layers]),
+                "smoothness ratio": np.array([a.smoothness_ratio for a in layers]),
+                "noise ratio": np.array([a.noise_ratio for a in layers]),
+                "noise": np.array([a.noise_l1 for a in layers])}  # fmt: skip
+
 
 @cache
 def best_step(optimizer, batch, budget, pretraining, tuning, **where):
-    """The step of the grid with the smallest final training loss on a seed of its own."""
+    """The step with the smallest final training loss on a seed of its own: of the grid, then beside its best point."""
+    grid = GRIDS[optimizer]
     if tuning == "middle":
-        return GRIDS[optimizer][2], False
+        return grid[2], False
     tuner = Tuner(TUNING_SEED, pretraining, **where)
-    losses = [tuner.run(optimizer, step, batch, budget)[1] for step in GRIDS[optimizer]]
-    best = int(np.argmin(losses))
-    return GRIDS[optimizer][best], best in (0, len(losses) - 1)
+
+    def final(step):
+        return tuner.run(optimizer, step, batch, budget)[0]
+
+    losses = {step: final(step) for step in grid}
+    best = min(grid, key=losses.get)
+    losses |= {step: final(step) for step in (best * 10**-0.25, best * 10**0.25)}
+    return min(losses, key=losses.get), best in (grid[0], grid[-1])
 
 
 TUNING = Lock()
@@ -187,24 +207,21 @@ def cell(optimizer, batch, repeat, budget, pretraining, entries, tuning, seed, *
     lm.torch.set_num_threads(1)
     with TUNING:
         step, at_edge = best_step(optimizer, batch, budget, pretraining, tuning, **where)
-    tuner, path = Tuner(seed % 2**31, pretraining, **where), []
+    tuner, secants, measured = Tuner(seed % 2**31, pretraining, **where), [], []
 
-    def look(net, t, steps):
+    def look(t, steps):
         if t % max(1, steps // SECANTS) == 0:
-            path.append(tuner.secant(net, t))
+            secants.append(tuner.secant(t))
+        if entries and t in (max(1, steps // 2), steps):
+            measured.append(tuner.geometry(entries))
         return False
 
-    net, train_loss, held_out = tuner.run(optimizer, step, batch, budget, look)
-    found = {"train": train_loss, "held out": held_out, "step": step, "at_edge": at_edge, **along(path),
-             "parameters": sum(p.numel() for p in net.parameters()), "pairs": len(tuner.pool),
+    train_loss, held_out = tuner.run(optimizer, step, batch, budget, look)
+    found = {"train": train_loss, "held out": held_out, "step": step, "at_edge": at_edge, **along(secants),
+             "parameters": sum(p.numel() for p in tuner.net.parameters()), "pairs": len(tuner.pool),
              "answer tokens": int((tuner.y[tuner.pool] != -100).sum())}  # fmt: skip
-    if entries and np.isfinite(train_loss):
-        batches = [tuner.rows(tuner.pool[8 * k : 8 * k + 8]) for k in range(12)]
-        options = {"entries": entries, "probes": max(16, entries), "exact": max(4, entries // 4)}
-        layers = an.geometry.torch.anisotropy(net.eval(), lm.loss, batches, lm.layer_names(net), **options).layers
-        found |= {"layers": np.array(list(layers)), "r_med": np.array([a.r_med.value for a in layers.values()]),
-                  "smoothness ratio": np.array([a.smoothness_ratio for a in layers.values()]),
-                  "noise ratio": np.array([a.noise_ratio for a in layers.values()])}  # fmt: skip
+    if measured and np.isfinite(train_loss):
+        found |= {name: np.array([m[name] for m in measured]) for name in GEOMETRY}
     return found
 
 
@@ -225,17 +242,31 @@ def by_seed(results, batch, name, optimizer):
     return np.array([float(c.arrays[name]) for c in results.cells(batch=batch, optimizer=optimizer)])
 
 
+def layer_mean(results, batch, name, optimizer, moment=-1):
+    """Geometric mean over layers, seed by seed, halfway (0) or at the end (-1); empty where nothing was measured."""
+    cells = [c.arrays for c in results.cells(batch=batch, optimizer=optimizer)]
+    return np.array([np.exp(np.nanmean(np.log(a[name][moment]))) for a in cells if name in a])
+
+
+def panels(results, names, value, name):
+    """A figure with one panel for each of `names`, two a row, over the batch size; `value` gives one number a seed."""
+    batches, methods = results.axes["batch"], results.axes["optimizer"]
+    with an.plotting.style("page"):
+        figure, axes = an.plotting.subplots("page", len(names) // 2, 2, height=1.6 * len(names))
+        for ax, key in zip(axes.flat, names, strict=True):
+            series = {m: np.array([value(results, M, key, m) for M in batches]).T for m in methods}
+            log = "x" if "loss" in names[key] else "xy"
+            an.plotting.curves(batches, series, xlabel="batch size M", ylabel=names[key], log=log, ax=ax)
+    results.save_figure(figure, name)
+
+
 def plot(results):
-    batches = np.array(results.axes["batch"], dtype=float)
     methods, seeds = results.axes["optimizer"], len(results.axes["repeat"])
     if results.complete and seeds >= 2:
-        with an.plotting.style("page"):
-            figure, axes = an.plotting.subplots("page", 1, 2, height=3.2)
-            for ax, name in zip(axes, ("train", "held out"), strict=True):
-                series = {m: np.array([by_seed(results, int(M), name, m) for M in batches]).T for m in methods}
-                label = f"{name} loss (nats a token)"
-                an.plotting.curves(batches, series, xlabel="batch size M", ylabel=label, log="x", ax=ax)
-        results.save_figure(figure, "instruction_tuning")
+        losses = {name: f"{name} loss (nats a token)" for name in ("train", "held out")}
+        panels(results, losses, by_seed, "instruction_tuning")
+        if results.axes["entries"] != [0]:
+            panels(results, GEOMETRY, layer_mean, "instruction_geometry")
     rows = [compare(results, M, other, name) for M in results.axes["batch"] for other in ("sgd", "adagrad_norm")
             for name in ("train", "held out") if {other, "adagrad"} <= set(methods)]  # fmt: skip
     report(results, [row for row in rows if row])
@@ -253,8 +284,22 @@ def compare(results, batch, other, name):
             "AdaGrad": b[both].mean(), "gain": gain.estimate, "low": gain.low, "high": gain.high}  # fmt: skip
 
 
+def along_table(results, optimizer, batch):
+    """What was measured along the runs of one method at one batch size: a row of the table."""
+    halfway, end, smoothness, noise_ratio, noise = (
+        np.exp(np.mean(np.log(layer_mean(results, batch, name, optimizer, moment))))
+        for name, moment in (("r_med", 0), *((name, -1) for name in GEOMETRY))
+    )
+    return {"optimizer": optimizer, "batch": batch, "R_med half": halfway, "R_med": end, "mean/max L": smoothness,
+            "noise ratio": noise_ratio, "sum sigma": noise}  # fmt: skip
+
+
 def report(results, rows):
-    results.table(rows, title="Loss of the other method less AdaGrad's, equal samples, tuned (nats a token)")
+    geometry = [along_table(results, optimizer, M) for optimizer in results.axes["optimizer"]
+                for M in results.axes["batch"] if layer_mean(results, M, "r_med", optimizer).size]  # fmt: skip
+    results.table(geometry, title="Geometric means over layers and seeds; R_med halfway, the rest at the end")
+    steps = "tuned steps" if results.axes["tuning"] == ["grid"] else "middle steps of the grids"
+    results.table(rows, title=f"Loss of the other method less AdaGrad's, equal samples, {steps} (nats a token)")
     for row in rows:
         word = "an advantage" if row["low"] > 0 else "a disadvantage" if row["high"] < 0 else "no difference that shows"
         results.say(f"M={row['batch']}, {row['loss']} loss: AdaGrad has {word} over {row['against']} "
@@ -271,12 +316,6 @@ def report(results, rows):
             rising, zero, one = (np.mean([float(a[k]) for a in fitted]) for k in ("rising", "L0", "L1"))
             results.say(f"{name}: smoothness rises with |g_j| in {rising:.0%} of the coordinates (50 % by chance); "
                         f"median L0 {zero:.2g}, L1 {one:.2g}.")  # fmt: skip
-        measured = [a for a in cells if "r_med" in a]
-        if measured:
-            names = ("r_med", "smoothness ratio", "noise ratio")
-            found = [np.exp(np.nanmean(np.log([a[k] for a in measured]))) for k in names]
-            results.say(f"{name}, end of the run, geometric means over layers: R_med {found[0]:.3g}, mean over max "
-                        f"|H_jj| {found[1]:.3g}, noise ratio {found[2]:.3g}.")  # fmt: skip
     edges = {(c.point["optimizer"], c.point["batch"]) for c in results.cells() if c.arrays["at_edge"]}
     for optimizer, M in sorted(edges):
         results.say(f"Grid edge: the best step of {an.plotting.title(optimizer)} at M={M} lies at an end.")

@@ -22,8 +22,8 @@ GRIDS = {"sgd": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), "adagrad": (1e-3, 3e-3, 1e-2, 
 HELD_OUT, MEASURED, SECANTS, TUNING_SEED, PRETRAINING_STEP = 128, 64, 8, 20_000_000, 3e-3
 MODULES = ("builtins", "math", "itertools", "statistics", "random", "os.path", "string", "textwrap", "collections",
            "datetime", "json", "re", "functools", "operator", "shutil", "pathlib", "time", "copy")  # fmt: skip
-GEOMETRY = {"r_med": "R_med", "smoothness ratio": "mean over max |H_jj|", "noise ratio": "noise ratio",
-            "noise": "noise: sum of sigma_j"}  # fmt: skip
+GEOMETRY = {"r_med": r"$R_{\mathrm{med}}$", "smoothness ratio": r"$|H_{jj}|$, mean over max",
+            "noise ratio": "noise ratio", "noise": r"$\sum_j \sigma_j$ of one sample"}  # fmt: skip
 AXES = {
     "optimizer": list(GRIDS),
     "batch": [8, 32, 128],
@@ -252,11 +252,13 @@ def panels(results, names, value, name):
     """A figure with one panel for each of `names`, two a row, over the batch size; `value` gives one number a seed."""
     batches, methods = results.axes["batch"], results.axes["optimizer"]
     with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", len(names) // 2, 2, height=1.6 * len(names))
+        figure, axes = an.plotting.subplots("page", len(names) // 2, 2, height=1.4 * len(names) + 0.4)
         for ax, key in zip(axes.flat, names, strict=True):
             series = {m: np.array([value(results, M, key, m) for M in batches]).T for m in methods}
             log = "x" if "loss" in names[key] else "xy"
             an.plotting.curves(batches, series, xlabel="batch size M", ylabel=names[key], log=log, ax=ax)
+            ax.set_xticks(batches, [str(M) for M in batches])
+        an.plotting.shared_legend(figure)
     results.save_figure(figure, name)
 
 

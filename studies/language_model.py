@@ -173,9 +173,9 @@ def draw_levels(ax, results, unit):
             limits = an.intervals.t_limits(np.array([np.nanmean(np.log(a["r_med"]), axis=1) for a in full]), 0.05)
             series[method] = an.intervals.Limits(*(np.exp(v) for v in limits))
     if series:
-        label = "R_med, geometric mean over layers"
-        an.plotting.curves(levels, series, xlabel="training loss", ylabel=label, log="y", ax=ax)
-        ax.axhline(an.geometry.noise_floor(1000), color="0.6", linestyle=":", linewidth=0.8)
+        label = r"$R_{\mathrm{med}}$, geometric mean over layers"
+        ax.axhline(an.geometry.noise_floor(1000), color="0.6", linestyle=":", linewidth=0.8, label="pure noise")
+        an.plotting.curves(levels, series, xlabel="training loss (nats a token)", ylabel=label, log="y", ax=ax)
         ax.invert_xaxis()
 
 
@@ -185,8 +185,8 @@ def draw_layers(ax, results, unit, matches):
     table = [[np.mean([m.log_ratio[k] for seed in matches for m in seed if m.level == level] or [np.nan])
               for level in arrays["levels"]] for k in range(len(arrays["layers"]))]  # fmt: skip
     names = [str(n).replace("blocks.", "").replace(".weight", "") for n in arrays["layers"]]
-    an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label="ln (R_SGD+M / R_Adam)", ax=ax)
-    ax.set_xlabel("training loss")
+    an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$", ax=ax)
+    ax.set_xlabel("training loss (nats a token)")
     ax.set_title({"word": "words", "char": "characters"}[unit])
 
 

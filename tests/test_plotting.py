@@ -198,6 +198,10 @@ class TestMethods:
         assert [t.get_text() for t in ax.texts] == ["10", "-"]
         assert [t.get_text() for t in ax.get_xticklabels()] == ["0.5", "1.5"]
 
+    def test_zero_is_the_middle_of_a_heat_map_with_both_signs(self):
+        norm = plotting.heat_map([1, 2], ["a"], [[-3.0, 1.0]], label="ln ratio").collections[0].norm
+        assert (norm(-3.0), norm(0.0), norm(3.0)) == (0.0, 0.5, 1.0)
+
 
 class TestPaper:
     @pytest.mark.parametrize(("name", "width"), [("column", 3.25), ("page", 6.75)])

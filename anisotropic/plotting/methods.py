@@ -270,9 +270,10 @@ def heat_map(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """A quantity over two settings, in a scale whose lightness grows with the value, with the numbers written in.
+    """A quantity over two settings, with the numbers written in.
 
-    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the colour bar.
+    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the colour bar. Lightness
+    grows with the value; where values of both signs occur, zero is white and the two signs have colours of their own.
 
     >>> heat_map([1, 2], ["a"], [[3.0, 4.0]], label="ln R_med").texts[1].get_text()
     '4'
@@ -283,12 +284,18 @@ def heat_map(
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(y), len(x)):
         raise ValueError(f"values have shape {array.shape}; expected ({len(y)}, {len(x)}): one row for each y")
-    norm = (LogNorm if log else Normalize)(float(np.nanmin(array)), float(np.nanmax(array)))
-    mesh = ax.pcolormesh(array, norm=norm, cmap="cividis", edgecolors="white", linewidth=0.5)
+    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    signed = not log and low < 0 < high
+    if signed:
+        low, high = -max(-low, high), max(-low, high)
+    norm = (LogNorm if log else Normalize)(low, high)
+    cmap = "PuOr_r" if signed else "cividis"
+    mesh = ax.pcolormesh(array, norm=norm, cmap=cmap, edgecolors="white", linewidth=0.5)
     if array.size <= 150:
         for (i, j), value in np.ndenumerate(array):
-            color = "white" if np.isfinite(value) and norm(value) < 0.55 else "black"
-            _number(ax, i, j, f"{value:.3g}", color)
+            place = norm(value)
+            dark = abs(place - 0.5) > 0.3 if signed else place < 0.55
+            _number(ax, i, j, f"{value:.{2 if signed else 3}g}", "white" if np.isfinite(value) and dark else "black")
     _ticks(ax, x, y)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)

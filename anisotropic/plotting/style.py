@@ -220,14 +220,18 @@ def plain_ticks(axis: Any) -> None:
 
 
 def shared_legend(figure: Figure, columns: int = 4) -> None:
-    """One legend above all panels of a figure, in place of those of its Axes; equal labels appear once."""
+    """One legend above all panels of a figure, in place of those of its Axes; equal labels and titles appear once."""
     entries: dict[str, Any] = {}
+    notes: dict[str, None] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
         if (legend := ax.get_legend()) is not None:
+            notes[legend.get_title().get_text()] = None
             legend.remove()
-    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=columns)
+    note = "; ".join(filter(None, notes)) or None
+    place = {"loc": "outside upper center", "ncols": columns, "title": note, "title_fontsize": "small"}
+    figure.legend(list(entries.values()), list(entries), **place)
 
 
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:

@@ -18,7 +18,7 @@ from .definition import Axes, Study
 from .driver import MANIFEST, Interrupted, run
 from .manifest import differences, environment
 from .results import Results
-from .store import Store, StudyError
+from .store import Store, StudyError, canonical
 
 COMPLETE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
 
@@ -159,7 +159,8 @@ def _conclude(
     if not results.complete:
         what = f"{len(results.failed)} failed, {len(results.missing)} not computed"
         results.summary["sentences"].append(f"Incomplete: {done} of {total} cells ({what}).")
-        print(f"incomplete: {done} of {total} cells ({what}). To go on:\n  {line}", file=sys.stderr)
+        resume = line.replace(" plot", "", 1) if chosen["word"] == "plot" else line
+        print(f"incomplete: {done} of {total} cells ({what}). To go on:\n  {resume}", file=sys.stderr)
     drawn = chosen["word"] != "run" and study.plot is not None and (results.complete or chosen["word"] == "plot")
     if drawn and study.plot is not None:
         if not results.points:
@@ -209,13 +210,16 @@ def _status(study: Study, folder: Path, axes: Axes, as_json: bool) -> int:
     states = store.states()
     mine = [states.get(study.key(p), "missing") for p in points]
     counts = {state: mine.count(state) for state in ("done", "diverged", "failed", "missing")}
+    old = store.outdated({canonical(p): study.key(p) for p in points})
     left = counts["failed"] + counts["missing"]
     seconds = left * store.mean_seconds() if left and states else 0.0 if not left else None
     if as_json:
-        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "cell_seconds_left": seconds}
+        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "outdated": old, "cell_seconds_left": seconds}
         print(json.dumps(data))
     else:
         parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         estimate = f"; about {seconds:.0f} s of one core left" if seconds else ""
         print(f"{study.name}: {len(points)} cells: {parts}{estimate}")
+        if old:
+            print(f"{old} of the missing cells are stored, computed by other code; a run computes them anew")
     return INCOMPLETE if left else COMPLETE

@@ -199,6 +199,12 @@ class Store:
         with self._reader() as db, writable(self.folder):
             return dict(db.execute("SELECT key, state FROM cells")) if db else {}
 
+    def outdated(self, keys: Mapping[str, str]) -> int:
+        """How many of these points (keys by canonical point) are stored under other keys only: by other code."""
+        with self._reader() as db, writable(self.folder):
+            stored = dict(db.execute("SELECT key, point FROM cells")) if db else {}
+        return len({point for point in stored.values() if point in keys and keys[point] not in stored})
+
     def get(self, key: str) -> Cell | None:
         """One cell, or None where it is not stored."""
         with self._reader() as db, writable(self.folder):

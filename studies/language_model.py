@@ -185,7 +185,8 @@ def draw_layers(ax, results, unit, matches):
     table = [[np.mean([m.log_ratio[k] for seed in matches for m in seed if m.level == level] or [np.nan])
               for level in arrays["levels"]] for k in range(len(arrays["layers"]))]  # fmt: skip
     names = [str(n).replace("blocks.", "").replace(".weight", "") for n in arrays["layers"]]
-    an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$", ax=ax)
+    label = r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
+    an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=label, ax=ax)
     ax.set_xlabel("training loss (nats a token)")
     ax.set_title({"word": "words", "char": "characters"}[unit])
 

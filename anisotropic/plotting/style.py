@@ -230,8 +230,8 @@ def shared_legend(figure: Figure, columns: int = 4) -> None:
             notes[legend.get_title().get_text()] = None
             legend.remove()
     note = "; ".join(filter(None, notes)) or None
-    place = {"loc": "outside upper center", "ncols": columns, "title": note, "title_fontsize": "small"}
-    figure.legend(list(entries.values()), list(entries), **place)
+    handles, labels = list(entries.values()), list(entries)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=note, title_fontsize="small")
 
 
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:

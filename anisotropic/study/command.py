@@ -214,8 +214,8 @@ def _status(study: Study, folder: Path, axes: Axes, as_json: bool) -> int:
     left = counts["failed"] + counts["missing"]
     seconds = left * store.mean_seconds() if left and states else 0.0 if not left else None
     if as_json:
-        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "outdated": old, "cell_seconds_left": seconds}
-        print(json.dumps(data))
+        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "outdated": old}
+        print(json.dumps(data | {"cell_seconds_left": seconds}))
     else:
         parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         estimate = f"; about {seconds:.0f} s of one core left" if seconds else ""

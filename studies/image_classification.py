@@ -7,6 +7,7 @@ loss. AdaGrad-Norm is the control. Extra torch.
 """
 
 import gzip
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -131,57 +132,52 @@ def at_level(curve):
 
 
 def plot(results):
-    rows = []
-    with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", 1, 2, height=2.8)
-        for data in results.axes["data"]:
-            for model in results.axes["model"]:
-                for method in results.axes["optimizer"]:
-                    for i, rule in enumerate(results.axes["rule"]):
-                        cells = results.cells(data=data, model=model, optimizer=method, rule=rule)
-                        if not cells:
-                            continue
-                        ends = np.array([c.arrays["curve"][-1] for c in cells])
-                        rows.append(
-                            {
-                                "data": data,
-                                "model": model,
-                                "optimizer": method,
-                                "rule": rule,
-                                "seeds": len(cells),
-                                "accuracy": ends[:, 4].mean(),
-                                "gap": (ends[:, 3] - ends[:, 2]).mean(),
-                                "gap at level": np.mean([at_level(c.arrays["curve"]) for c in cells]),
-                                "steps": ends[:, 1].mean(),
-                                "batch": np.mean([c.arrays["batch"][-1] for c in cells]),
-                            }
-                        )
-                        if (data, method) == (results.axes["data"][0], "adagrad") and model == results.axes["model"][
-                            -1
-                        ]:
-                            curve = cells[0].arrays["curve"]
-                            for ax, x in zip(axes.flat, (0, 1), strict=True):
-                                ax.plot(curve[:, x], curve[:, 2], ("-", "--", "-.", ":", "-")[i], label=rule)
-        for ax, name in zip(axes.flat, ("samples", "steps"), strict=True):
-            ax.set(yscale="log", xlabel=name, ylabel="train loss")
-            ax.legend(fontsize="x-small")
-    results.save_figure(figure, "train_loss")
+    draw(results)
+    rows = [row_of(p, cells) for p, cells in groups(results)]
     results.save_csv("accuracy", rows)
-    shown = [
-        {
-            "data": r["data"],
-            "model": r["model"],
-            "method": an.plotting.title(r["optimizer"]),
-            "batch": r["rule"],
-            "accuracy": f"{r['accuracy']:.3f}",
-            "gap": f"{r['gap']:.3f}",
-            f"at {LEVEL:g}": f"{r['gap at level']:.3f}",
-            "steps": f"{r['steps']:.0f}",
-        }
-        for r in rows
-    ]
+    shown = [{"data": r["data"], "model": r["model"], "method": an.plotting.title(r["optimizer"]), "batch": r["rule"],
+              **{name: f"{r[name]:.3f}" for name in ("accuracy", "gap")}, f"at {LEVEL:g}": f"{r['gap at level']:.3f}",
+              "steps": f"{r['steps']:.0f}"} for r in rows]  # fmt: skip
     results.table(shown, title=f"Equal samples; gap = test - train loss, also at train loss {LEVEL:g}")
     compare(results)
+
+
+def groups(results):
+    """(point without seed, cells of all seeds) for every setting that has cells."""
+    names = ("data", "model", "optimizer", "rule")
+    for values in itertools.product(*(results.axes[n] for n in names)):
+        point = dict(zip(names, values, strict=True))
+        if cells := results.cells(**point):
+            yield point, [c.arrays for c in cells]
+
+
+def row_of(point, cells):
+    """Means over the seeds of one setting."""
+    ends = np.array([a["curve"][-1] for a in cells])
+    return {**point, "seeds": len(cells), "accuracy": ends[:, 4].mean(), "gap": (ends[:, 3] - ends[:, 2]).mean(),
+            "gap at level": np.mean([at_level(a["curve"]) for a in cells]), "steps": ends[:, 1].mean(),
+            "batch": np.mean([a["batch"][-1] for a in cells])}  # fmt: skip
+
+
+def draw(results):
+    """Train loss against samples and against steps, a row of panels for each data set and model; the first seed."""
+    first = results.axes["optimizer"][0]
+    found = [(p, cells[0]["curve"]) for p, cells in groups(results) if p["optimizer"] == first]
+    rows = list(dict.fromkeys((p["data"], p["model"]) for p, _ in found))
+    with an.plotting.style("page"):
+        figure, axes = an.plotting.subplots("page", len(rows), 2, height=2.1 * len(rows) + 0.6, squeeze=False)
+        for panels, row in zip(axes, rows, strict=True):
+            curves = [(p["rule"], curve) for p, curve in found if (p["data"], p["model"]) == row]
+            for column, (ax, name) in enumerate(zip(panels, ("samples", "steps"), strict=True)):
+                for rule, curve in curves:
+                    look = ("-", "--", "-.", ":", (0, (5, 1)))[results.axes["rule"].index(rule)]
+                    ax.plot(curve[:, column], curve[:, 2], linestyle=look, label=rule)
+                ax.set(xscale=("linear", "log")[column], yscale="log", xlabel=name)
+                ax.set_title(" ".join(row))
+                ax.legend()
+            panels[0].set_ylabel("train loss (nats)")
+        an.plotting.shared_legend(figure, 3)
+    results.save_figure(figure, "train_loss")
 
 
 def compare(results):
@@ -191,10 +187,12 @@ def compare(results):
         "the generalization gap at equal samples": lambda curve: curve[-1, 3] - curve[-1, 2],
         f"the generalization gap at train loss {LEVEL:g}": at_level,
     }
+    if "adagrad" not in results.axes["optimizer"] or "fixed 16" not in results.axes["rule"]:
+        return
     for data in results.axes["data"]:
         for model in results.axes["model"]:
             base = results.cells(data=data, model=model, optimizer="adagrad", rule="fixed 16")
-            for rule in results.axes["rule"][1:]:
+            for rule in [r for r in results.axes["rule"] if r != "fixed 16"]:
                 other = results.cells(data=data, model=model, optimizer="adagrad", rule=rule)
                 for name, measure in measures.items() if len(other) == len(base) else ():
                     pairs = [(measure(b.arrays["curve"]), measure(a.arrays["curve"]))

@@ -65,17 +65,18 @@ def short(data):
 
 
 def plot(results):
-    sets, batches = results.axes["data"], np.array(results.axes["batch"], dtype=float)
+    sets, methods = results.axes["data"], results.axes["optimizer"]
+    batches = np.array(results.axes["batch"], dtype=float)
     middle = results.axes["batch"][len(batches) // 2]
     with an.plotting.style("page"):
         figure, axes = an.plotting.subplots("page", 2, len(sets), height=4.8, squeeze=False)
         for (upper, lower), data in zip(axes.T, sets, strict=True):
-            end = {m: results.array("gap", data=data, step="tuned", optimizer=m).T for m in METHODS}
+            end = {m: results.array("gap", data=data, step="tuned", optimizer=m).T for m in methods}
             an.plotting.curves(batches, end, xlabel="batch size M", ylabel="gap at the average iterate", ax=upper)
-            runs = {m: results.one(data=data, batch=middle, step="tuned", optimizer=m) for m in METHODS}
+            runs = {m: results.one(data=data, batch=middle, step="tuned", optimizer=m) for m in methods}
             curves = {m: run["curve"] for m, run in runs.items()}
             label = f"samples (M = {middle})"
-            samples = runs["sgd"]["samples"]
+            samples = runs[methods[0]]["samples"]
             an.plotting.curves(samples, curves, xlabel=label, ylabel="gap at the average iterate", ax=lower)
             f = problem(data)
             upper.set_title(f"{short(data).replace('_', ' ')}: n = {f.samples:,}, d = {f.dim}")
@@ -87,15 +88,17 @@ def plot(results):
     )
     for data in sets:
         for batch in results.axes["batch"]:
-            gap = {m: results.one(data=data, batch=batch, step="tuned", optimizer=m)["gap"] for m in METHODS}
+            gap = {m: results.one(data=data, batch=batch, step="tuned", optimizer=m)["gap"] for m in methods}
+            others = [m for m in methods if m != "adagrad" and "adagrad" in methods]
             parts = []
-            for other in ("sgd", "adagrad_norm", "adam"):
+            for other in others:
                 ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
                 parts.append(f"{an.plotting.title(other)} {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]")
-            results.say(
-                f"{short(data)}, M={batch}, equal samples, tuned: gap over AdaGrad's (above 1: AdaGrad wins): "
-                f"{', '.join(parts)}."
-            )
+            if parts:
+                results.say(
+                    f"{short(data)}, M={batch}, equal samples, tuned: gap over AdaGrad's (above 1: AdaGrad wins): "
+                    f"{', '.join(parts)}."
+                )
     for c in results.cells(step="tuned"):
         if c.arrays["at_edge"]:
             p = c.point

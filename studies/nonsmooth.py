@@ -61,10 +61,11 @@ def cell(objective, batch, optimizer, step, replicas, seed):
 def plot(results):
     batches = np.array(results.axes["batch"], dtype=float)
     with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", 2, 2, height=4.8, sharex=True)
+        columns = len(results.axes["objective"])
+        figure, axes = an.plotting.subplots("page", 2, columns, height=4.8, sharex=True, squeeze=False)
         for j, objective in enumerate(results.axes["objective"]):
             gaps, samples = {}, {}
-            for method in METHODS:
+            for method in results.axes["optimizer"]:
                 chosen = dict(objective=objective, step="tuned", optimizer=method)
                 gaps[method] = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
                 samples[method] = an.intervals.Limits(*(results.array("reach", **chosen).T * batches))
@@ -74,7 +75,8 @@ def plot(results):
             an.plotting.curves(batches, samples, xlabel="batch size M", ylabel=label, ax=lower)
             upper.set_title({"absolute": "absolute values: nonsmooth", "rounded": "rounded off: smooth"}[objective])
         for row in axes:
-            row[1].set_ylabel("")
+            for ax in row[1:]:
+                ax.set_ylabel("")
             limits = [ax.get_ylim() for ax in row]
             for ax in row:
                 ax.set_ylim(min(v[0] for v in limits), max(v[1] for v in limits))
@@ -94,7 +96,7 @@ def report(results, batches):
         if c.arrays[name].status != "not applicable"
     )
     for objective in results.axes["objective"]:
-        for method in METHODS:
+        for method in results.axes["optimizer"]:
             reach = results.array("reach", objective=objective, step="tuned", optimizer=method)
             first, last, name = reach[0], reach[-1], an.plotting.title(method)
             if not (np.isfinite(first).all() and np.isfinite(last).all()):
@@ -107,8 +109,8 @@ def report(results, batches):
             )
         for batch in ends:
             chosen = dict(objective=objective, batch=batch, step="tuned")
-            gap = {m: results.one(optimizer=m, **chosen)["gap"] for m in METHODS}
-            for other in ("sgd", "adagrad_norm"):
+            gap = {m: results.one(optimizer=m, **chosen)["gap"] for m in results.axes["optimizer"]}
+            for other in [m for m in gap if m != "adagrad"] if "adagrad" in gap else ():
                 ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
                 results.say(
                     f"{objective}, M={batch}, tuned: gap of {an.plotting.title(other)} over AdaGrad's after {STEPS:,} "

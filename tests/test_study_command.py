@@ -63,7 +63,9 @@ class TestCommand:
         assert main(fake, ["status", "--quick"]) == 3
         assert "2 of the missing cells are stored, computed by other code" in capsys.readouterr().out
         assert main(fake, ["--quick", "plot"], prog="python fake.py") == 2
-        assert capsys.readouterr().err.splitlines()[1] == "  python fake.py --quick"
+        err = capsys.readouterr().err
+        assert "2 not computed, 2 of them only by other code" in err
+        assert err.splitlines()[1] == "  python fake.py --quick"
         assert main(fake, ["--quick"]) == 0
         assert "2 cells here were computed by other code" in capsys.readouterr().err
         assert main(fake, ["status", "--quick"]) == 0
@@ -101,6 +103,13 @@ class TestCommand:
         assert json.loads((fake.parent / "out dir" / "summary.json").read_text())["sentences"] == [
             "Incomplete: 8 of 12 cells (4 failed, 0 not computed)."
         ]
+
+    def test_a_part_of_the_grid_that_the_plot_cannot_do_with(self, fake, capsys):
+        fake.write_text(FAKE.replace('results.say("The', 'results.one(optimizer="adagrad"); results.say("The'))
+        assert main(fake, ["--optimizer", "sgd", "--quiet"]) == 2
+        err = capsys.readouterr().err
+        assert "the cells are stored, but the figures and tables of fake need more of the grid: axis 'optimizer'" in err
+        assert len(calls(fake)) == 6
 
     def test_violation_is_four(self, fake, tmp_path):
         study = squares(plot=lambda results: results.verdicts([("n=1", verdict("violated"))]))

@@ -158,6 +158,7 @@ def _conclude(
     total, done = results.summary["cells"], len(results.points)
     if not results.complete:
         what = f"{len(results.failed)} failed, {len(results.missing)} not computed"
+        what += f", {results.outdated} of them only by other code" if results.outdated else ""
         results.summary["sentences"].append(f"Incomplete: {done} of {total} cells ({what}).")
         resume = line.replace(" plot", "", 1) if chosen["word"] == "plot" else line
         print(f"incomplete: {done} of {total} cells ({what}). To go on:\n  {resume}", file=sys.stderr)
@@ -165,7 +166,12 @@ def _conclude(
     if drawn and study.plot is not None:
         if not results.points:
             raise StudyError(f"{results.folder} has no finished cell to plot; run the study first")
-        study.plot(results)
+        try:
+            study.plot(results)
+        except StudyError as error:
+            raise StudyError(
+                f"the cells are stored, but the figures and tables of {study.name} need more of the grid: {error}"
+            ) from None
     same = _compare(results, manifest) if manifest else True
     path = results.write_summary()
     if chosen["as_json"]:

@@ -8,6 +8,7 @@ L_j is read off one point: a local proxy, no certificate.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -73,15 +74,16 @@ class AnisotropyReport(NamedTuple):
     advice: str
 
     def __str__(self) -> str:
-        width = max(len(name) for name in self.layers)
-        lines = [f"{'layer':<{width}} {'size':>8} {'R_med':>8} {'interval':>17} {'mean/max L':>11} {'noise ratio':>12}"]
+        width = max(len(name) for name in (*self.layers, "layer"))
+        lines = [f"{'layer':<{width}} {'size':>8} {'R_med':>7} {'interval':>15} {'mean/max':>8} {'noise':>5}"]
         for name, a in self.layers.items():
             low, high = a.r_med.interval
             lines.append(
-                f"{name:<{width}} {a.size:>8} {a.r_med.value:>8.3g} {f'{low:.3g} to {high:.3g}':>17} "
-                f"{a.smoothness_ratio:>11.3g} {a.noise_ratio:>12.3g}"
+                f"{name:<{width}} {a.size:>8} {a.r_med.value:>7.3g} {f'{low:.3g} to {high:.3g}':>15} "
+                f"{a.smoothness_ratio:>8.2g} {a.noise_ratio:>5.2f}"
             )
-        return "\n".join([*lines, "", self.advice])
+        lines.append("mean/max: of |H_jj|, the smoothness ratio; noise: the noise ratio")
+        return "\n".join([*lines, "", *textwrap.wrap(self.advice, 80)])
 
 
 def anisotropy(

@@ -75,6 +75,7 @@ def make_plan(
     measures: Mapping[str, Measure],
     running_means: bool,
 ) -> Plan:
+    """Everything the kernel needs, as plain arrays, from what the user gave."""
     rule = batch_size if isinstance(batch_size, BatchRule) else None
     d, tile = objective.dim, _tile(objective, noise, rule)
     rows, separable = noise.law == "rows", tile > 1 and "separable" in objective.properties
@@ -142,6 +143,7 @@ def _sampling(rule: BatchRule | None, objective: Objective, noise: Noise, cap: i
 
 
 def check_rule(rule: BatchRule, objective: Objective, noise: Noise, cap: int) -> None:
+    """Refuse a batch rule that this noise cannot serve; warn where the test is blind."""
     if rule.start > cap:
         raise ValueError(
             f"the batch rule starts at {rule.start}, above the {cap} that {noise.name} noise and the data allow; "
@@ -169,6 +171,7 @@ def check_rule(rule: BatchRule, objective: Objective, noise: Noise, cap: int) ->
 
 
 def check_setup(objective: Objective, noise: Noise, start: FloatArray, batch_size: int) -> None:
+    """Refuse a start outside the box, and noise that does not fit the objective or the batch size."""
     if not isinstance(noise, Noise):
         raise TypeError(f"noise = {noise!r}; expected a Noise such as an.noises.gaussian(1.0)")
     if objective.box is not None:

@@ -145,9 +145,8 @@ def known_constants(bound: Bound, run: Run) -> dict[str, Any]:
 def unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
     """Every hypothesis that is not met, as sentences."""
     found = list(bound.requires.unmet(run.facts))
-    unknown = bound.missing(**known)
-    found += dict.fromkeys(f"{_MEANINGS.get(n, n)} unknown" for n in unknown)
-    found += bound.violations(**known)[bool(unknown) :]  # the first sentence says what is unknown, in other words
+    found += dict.fromkeys(f"{_MEANINGS.get(n, n)} unknown" for n in bound.missing(**known))
+    found += bound.broken_conditions(**known)
     try:
         values = np.asarray(observe(bound.measure, run))
     except KeyError as error:

@@ -42,6 +42,7 @@ def _weighted_parts(
 
 
 def checked_terms(name: str, terms: Terms) -> dict[str, sympy.Expr]:
+    """Terms as expressions; refuse one that still depends on the coordinate or that NumPy cannot evaluate."""
     checked = {}
     for term, expression in terms.items():
         expression = sympy.sympify(expression)

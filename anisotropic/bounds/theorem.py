@@ -203,17 +203,20 @@ class Bound:
 
     def violations(self, **constants: Any) -> list[str]:
         """One sentence for each missing constant and each condition that does not hold; never raises for them."""
+        unknown = self.missing(**constants)
+        verb = "is" if len(unknown) == 1 else "are"
+        told = [f"{self.name} needs {sentence_list(unknown)}, which {verb} unknown"] if unknown else []
+        return told + self.broken_conditions(**constants)
+
+    def broken_conditions(self, **constants: Any) -> list[str]:
+        """One sentence for each condition that these constants break; conditions on missing constants are left out."""
         self._refuse_unknown(constants)
         found, usable = [], dict(self._filled(constants))
         symbols_used = self._needed[self.forms[0]]
-        unknown = self._missing(symbols_used, usable)
-        if unknown:
-            verb = "is" if len(unknown) == 1 else "are"
-            found.append(f"{self.name} needs {sentence_list(unknown)}, which {verb} unknown")
         if s.uniform_step in symbols_used and usable.get("step") is not None and is_uneven(usable["step"]):
             found.append("step differs between coordinates; the theorem is about one step for all of them")
             usable.pop("step")
-        if not (unknown or found):
+        if not (found or self._missing(symbols_used, usable)):
             usable |= self._values(symbols_used, constants)
         return found + broken(*self._checkable(usable))
 

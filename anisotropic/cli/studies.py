@@ -19,10 +19,12 @@ def study() -> None:
 
 
 def study_files() -> dict[str, Path]:
+    """The studies in ./studies by name."""
     return {p.stem: p for p in sorted(Path("studies").glob("*.py")) if not p.stem.startswith("_")}
 
 
 def find_study(name: str) -> Path:
+    """The file of a study that is named by its file or, where it lies in ./studies, by its name."""
     files = study_files()
     if name in files:
         return files[name]

@@ -16,9 +16,8 @@ GRIDS = {"sgd": np.geomspace(1e-3, 10, 17), "adagrad": np.geomspace(1e-4, 1, 17)
          "sign_sgd": np.geomspace(1e-5, 0.1, 17), "adagrad_norm": np.geomspace(1e-3, 10, 17)}  # fmt: skip
 WIDTH, LINEAR_LEVEL, LINEAR_STEPS, NOISE = 64, 0.5, 8, 1e-3
 TRAINING = {"heavy_ball": 0.1, "adam": 3e-3}
-WORD_GRIDS = {"sgd": (0.03, 0.1, 0.3, 1.0, 3.0), "adagrad": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-              "sign_sgd": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
-              "adagrad_norm": (0.03, 0.1, 0.3, 1.0, 3.0)}  # fmt: skip
+WORD_GRIDS = {name: 10.0 ** np.arange(low, low + 4, 0.5) for name, low in
+              {"sgd": -2.5, "adagrad": -4.5, "sign_sgd": -5.5, "adagrad_norm": -2.5}.items()}  # fmt: skip
 PREDICTORS = ("ln R_med", "ln R_mean", "noise ratio")
 AXES = {
     "task": ["linear, small start", "linear, ordinary start", "words"],

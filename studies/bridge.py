@@ -17,7 +17,7 @@ GRIDS = {"sgd": np.geomspace(1e-3, 10, 17), "adagrad": np.geomspace(1e-4, 1, 17)
 WIDTH, LINEAR_LEVEL, LINEAR_STEPS, NOISE = 64, 0.5, 8, 1e-3
 TRAINING = {"heavy_ball": 0.1, "adam": 3e-3}
 WORD_GRIDS = {name: 10.0 ** np.arange(low, low + 4, 0.5) for name, low in
-              {"sgd": -2.5, "adagrad": -4.5, "sign_sgd": -5.5, "adagrad_norm": -2.5}.items()}  # fmt: skip
+              {"sgd": -2.5, "adagrad": -4.5, "sign_sgd": -4.5, "adagrad_norm": -2.5}.items()}  # fmt: skip
 PREDICTORS = ("ln R_med", "ln R_mean", "noise ratio")
 AXES = {
     "task": ["linear, small start", "linear, ordinary start", "words"],

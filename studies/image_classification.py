@@ -173,6 +173,8 @@ def draw(results):
                     look = ("-", "--", "-.", ":", (0, (5, 1)))[results.axes["rule"].index(rule)]
                     ax.plot(curve[:, column], curve[:, 2], linestyle=look, label=rule)
                 ax.set(xscale=("linear", "log")[column], yscale="log", xlabel=name)
+                an.plotting.plain_ticks(ax.xaxis)
+                an.plotting.plain_ticks(ax.yaxis)
                 ax.set_title(" ".join(row))
                 ax.legend()
             panels[0].set_ylabel("train loss (nats)")

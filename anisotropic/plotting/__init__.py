@@ -14,8 +14,8 @@ panels side by side::
 
 from __future__ import annotations
 
+from .figures import METHODS, legend_above, method_styles, plain_ticks, save, shared_legend, style, subplots, title
 from .methods import curves, heat_map, phase_diagram, speed_up
-from .style import METHODS, legend_above, method_styles, save, shared_legend, style, subplots, title
 from .theory import empirical_vs_theory
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "legend_above",
     "method_styles",
     "phase_diagram",
+    "plain_ticks",
     "save",
     "shared_legend",
     "speed_up",

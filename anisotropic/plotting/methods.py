@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..intervals import Limits, t_limits
-from .style import drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
+from .figures import drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

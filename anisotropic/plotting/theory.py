@@ -10,7 +10,7 @@ import numpy as np
 
 from ..intervals import Limits, t_limits
 from ..records import Run, Verdict
-from .style import DASHES, drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
+from .figures import DASHES, drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

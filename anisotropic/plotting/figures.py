@@ -209,7 +209,16 @@ def inches(ax: Axes) -> float:
 
 
 def plain_ticks(axis: Any) -> None:
-    """Numbers instead of powers of ten on a logarithmic axis that spans less than two decades."""
+    """Numbers instead of powers of ten on a logarithmic axis that spans less than two decades.
+
+    For axes that you draw on yourself; the functions of this module do it where it helps.
+
+    >>> _, ax = subplots()
+    >>> _ = ax.set(xscale="log", xlim=(1, 50))
+    >>> plain_ticks(ax.xaxis)
+    >>> [ax.xaxis.get_major_formatter()(v, 0) for v in (1.0, 20.0)]
+    ['1', '20']
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = sorted(axis.get_view_interval())

@@ -66,6 +66,8 @@ class TestCommand:
         err = capsys.readouterr().err
         assert "2 not computed, 2 of them only by other code" in err
         assert err.splitlines()[1] == "  python fake.py --quick"
+        assert main(fake, ["--results", "plots", "plot"], prog="python fake.py") == 2
+        assert capsys.readouterr().err.splitlines()[1] == "  python fake.py --results plots"
         assert main(fake, ["--quick"]) == 0
         assert "2 cells here were computed by other code" in capsys.readouterr().err
         assert main(fake, ["status", "--quick"]) == 0

@@ -18,7 +18,7 @@ from .definition import Axes, Study
 from .driver import MANIFEST, Interrupted, run
 from .manifest import differences, environment
 from .results import Results
-from .store import Store, StudyError, canonical
+from .store import Store, StudyError
 
 COMPLETE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
 
@@ -160,7 +160,10 @@ def _conclude(
         what = f"{len(results.failed)} failed, {len(results.missing)} not computed"
         what += f", {results.outdated} of them only by other code" if results.outdated else ""
         results.summary["sentences"].append(f"Incomplete: {done} of {total} cells ({what}).")
-        resume = line.replace(" plot", "", 1) if chosen["word"] == "plot" else line
+        words = shlex.split(line)
+        if chosen["word"] == "plot":
+            words.remove("plot")
+        resume = shlex.join(words)
         print(f"incomplete: {done} of {total} cells ({what}). To go on:\n  {resume}", file=sys.stderr)
     drawn = chosen["word"] != "run" and study.plot is not None and (results.complete or chosen["word"] == "plot")
     if drawn and study.plot is not None:
@@ -216,7 +219,7 @@ def _status(study: Study, folder: Path, axes: Axes, as_json: bool) -> int:
     states = store.states()
     mine = [states.get(study.key(p), "missing") for p in points]
     counts = {state: mine.count(state) for state in ("done", "diverged", "failed", "missing")}
-    old = store.outdated({canonical(p): study.key(p) for p in points})
+    old = store.outdated(p for p, state in zip(points, mine, strict=True) if state == "missing")
     left = counts["failed"] + counts["missing"]
     seconds = left * store.mean_seconds() if left and states else 0.0 if not left else None
     if as_json:

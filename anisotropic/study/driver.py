@@ -137,7 +137,7 @@ def run(
         state = "stopped"
         try:
             with Progress(study.name, len(points), len(points) - len(missing), quiet) as progress:
-                if old := store.outdated({canonical(p): k for k, p in points.items()}):
+                if old := store.outdated(p for k, p in points.items() if k not in states):
                     progress.note(f"{old} cells here were computed by other code; they are kept and computed anew")
                 dropped = _drive(study, store, missing, executor, workers, progress)
             state = "interrupted" if dropped is not None else "ended"

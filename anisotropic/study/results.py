@@ -36,7 +36,7 @@ class Results:
         self.points = [c.point for c in self._cells.values()]
         self.failed = [c for c in found.values() if c is not None and c.state == "failed"]
         self.missing = [json.loads(k) for k, c in found.items() if c is None]
-        self.outdated = store.outdated({canonical(p): study.key(p) for p in study.points(axes)})
+        self.outdated = store.outdated(self.missing) if self.missing else 0
         self.summary: dict[str, Any] = {
             "schema": SCHEMA,
             "study": study.name,

@@ -14,7 +14,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -199,11 +199,11 @@ class Store:
         with self._reader() as db, writable(self.folder):
             return dict(db.execute("SELECT key, state FROM cells")) if db else {}
 
-    def outdated(self, keys: Mapping[str, str]) -> int:
-        """How many of these points (keys by canonical point) are stored under other keys only: by other code."""
+    def outdated(self, missing: Iterable[Mapping[str, Any]]) -> int:
+        """How many of these points, whose own key is not stored, are stored under another: computed by other code."""
         with self._reader() as db, writable(self.folder):
-            stored = dict(db.execute("SELECT key, point FROM cells")) if db else {}
-        return len({point for point in stored.values() if point in keys and keys[point] not in stored})
+            stored = {row[0] for row in db.execute("SELECT point FROM cells")} if db else set()
+        return sum(canonical(point) in stored for point in missing)
 
     def get(self, key: str) -> Cell | None:
         """One cell, or None where it is not stored."""

@@ -89,10 +89,9 @@ def plot(results):
     for data in sets:
         for batch in results.axes["batch"]:
             gap = {m: results.one(data=data, batch=batch, step="tuned", optimizer=m)["gap"] for m in methods}
-            others = [m for m in methods if m != "adagrad" and "adagrad" in methods]
-            parts = []
-            for other in others:
-                ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
+            ours, parts = gap.pop("adagrad", None), []
+            for other, theirs in gap.items() if ours is not None else ():
+                ratio = an.intervals.ratio_interval(theirs, ours, level=0.01)
                 parts.append(f"{an.plotting.title(other)} {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]")
             if parts:
                 results.say(

@@ -110,8 +110,9 @@ def report(results, batches):
         for batch in ends:
             chosen = dict(objective=objective, batch=batch, step="tuned")
             gap = {m: results.one(optimizer=m, **chosen)["gap"] for m in results.axes["optimizer"]}
-            for other in [m for m in gap if m != "adagrad"] if "adagrad" in gap else ():
-                ratio = an.intervals.ratio_interval(gap[other], gap["adagrad"], level=0.01)
+            ours = gap.pop("adagrad", None)
+            for other, theirs in gap.items() if ours is not None else ():
+                ratio = an.intervals.ratio_interval(theirs, ours, level=0.01)
                 results.say(
                     f"{objective}, M={batch}, tuned: gap of {an.plotting.title(other)} over AdaGrad's after {STEPS:,} "
                     f"steps = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]."

@@ -15,8 +15,8 @@ import pytest
 
 import anisotropic as an
 from anisotropic import report
+from anisotropic._support.extras import MissingExtra
 from anisotropic.cli import cli, main
-from anisotropic.extras import MissingExtra
 from anisotropic.records import Verdict
 from anisotropic.study import Study, StudyError
 
@@ -279,7 +279,7 @@ def setups(monkeypatch):
             count = run.get("replicas", 7)
             return Verdict(status, self.bound.name, "mean_gap", level=level, slack=1.5, power=2.0, replicas=count)
 
-    import anisotropic.setups as module
+    import anisotropic.evidence.setups as module
 
     monkeypatch.setattr(module, "for_bound", Setup)
     monkeypatch.setattr(module, "names", lambda: ("convex_sgd", "convex_adagrad"))

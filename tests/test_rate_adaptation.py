@@ -50,7 +50,7 @@ def test_halving_converges_and_a_constant_rate_does_not():
 
     assert -1.25 < slope(halved) < -0.8
     assert abs(slope(constant)) < 0.1
-    floor = 0.5 * np.sum(H * facts.stationary_variance(H, 1.0, step=0.2, batch_size=4))
+    floor = 0.5 * np.sum(H * facts.stationary_variance(H, 1.0, step_size=0.2, batch_size=4))
     tail = constant.gap[:, last]
     assert tail.mean() == pytest.approx(floor, rel=0.1)
     assert halved.gap[:, -1].mean() < 0.01 * floor
@@ -58,8 +58,8 @@ def test_halving_converges_and_a_constant_rate_does_not():
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: an.schedules.halve_on_plateau(0.1, patience=0.0), "patience = 0; expected a finite number above 0"),
-    (lambda: an.schedules.search(0.1, ratio=1.0), "ratio = 1; expected a finite number above 1"),
-    (lambda: an.schedules.search(0.1, candidates=1), "candidates = 1; expected a whole number of at least 2"),
+    (lambda: an.schedules.restarted_search(0.1, ratio=1.0), "ratio = 1; expected a finite number above 1"),
+    (lambda: an.schedules.restarted_search(0.1, candidates=1), "candidates = 1; expected a whole number of at least 2"),
 ])  # fmt: skip
 def test_unusable_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..output import SCHEMA
+from .._support.output import SCHEMA
 from .definition import Axes, Study
 from .driver import MANIFEST, Interrupted, run
 from .manifest import differences, environment
@@ -37,7 +37,7 @@ def main(
     prog : str, optional
         What the user typed before `argv`, for the line that resumes.
     """
-    from ..extras import MissingExtra
+    from .._support.extras import MissingExtra
 
     argv = list(sys.argv[1:] if argv is None else argv)
     prog = prog or f"python {shlex.quote(sys.argv[0])}"

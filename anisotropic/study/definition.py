@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..names import nearest
+from .._support.names import nearest
 from .store import StudyError, canonical
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .results import Results
 
-UNPAIRED = ("optimizer", "step")
+UNPAIRED = ("optimizer", "step_size")
 GRIDS = {"AXES", "QUICK"}
 RESERVED = ("seed", "quick", "results", "executor", "workers", "json", "quiet", "from_manifest", "help", "word")
 Axes = dict[str, list[Any]]

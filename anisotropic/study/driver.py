@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import MissingExtra
-from ..output import SCHEMA
+from .._support.extras import MissingExtra
+from .._support.output import SCHEMA
 from .definition import Axes, Study, load_module
 from .manifest import SEEDS, cores, environment
 from .progress import Progress
@@ -94,7 +94,7 @@ def executor_for(name: str | Executor, workers: int | None) -> Iterator[Executor
 
         pool = ProcessPoolExecutor(workers or cores(), get_context("spawn"), _ignore_interrupts)
     elif kind == "dask":
-        from ..extras import require
+        from .._support.extras import require
 
         client = require("dask.distributed", "distributed").Client(address or None)
         try:

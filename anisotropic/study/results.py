@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..names import nearest
-from ..output import SCHEMA, number, plain, say, show
+from .._support.names import nearest
+from .._support.output import SCHEMA, number, plain, say, show
 from ..records import Verdict
 from .definition import Axes, Study
 from .store import Cell, Store, StudyError, canonical, writable, write_text

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import anisotropic as an
-from anisotropic.search import TermNeed, read_mutation_table
+from anisotropic.evidence.search import TermNeed, read_mutation_table
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -12,7 +12,7 @@ def show_versions() -> None:
     anisotropic ...
     python ...
     """
-    from .study import environment
+    from ..study import environment
 
     found = environment()
     versions = dict(found["versions"])

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import bounds
-from .bounds.measures import observe
-from .bounds.theorem import Bound
-from .instances import HUBER, Family, Instance, instance_from, load_instance
-from .intervals import Interval, Limits, quantile_limits, t_limits
-from .records import FloatArray, Run, count
-from .verify import ROUNDING, known_constants, tightest, unmet
+from .. import bounds
+from ..bounds.measures import observe
+from ..bounds.theorem import Bound
+from ..intervals import Interval, Limits, quantile_limits, t_limits
+from ..records import FloatArray, Run, count
+from .families import HUBER, Family, Instance, instance_from, load_instance
+from .verdicts import ROUNDING, known_constants, tightest, unmet
 
 __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table", "search_worst_case"]
 
@@ -111,7 +111,7 @@ def _measured(instance: Instance, replicas: int, seed: int, level: float) -> dic
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
     if bound.probability:
         return quantile_limits(values, 1 - known["delta"], level)
-    if run.facts.get("law") == "none" or run.replicas < 2:
+    if run.facts.law == "none" or run.replicas < 2:
         mean = values.mean(axis=0)
         return Limits(mean, mean, mean)
     limits = t_limits(values, level)

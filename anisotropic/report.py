@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .output import number
-from .study.driver import MANIFEST
+from .study.manifest import MANIFEST
 from .study.results import SUMMARY
 from .study.store import StudyError, write_text
 

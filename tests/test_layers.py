@@ -66,8 +66,8 @@ LAYERS = {
     "advise": Row(f"{ABOVE} setups datasets noise_scale", "numpy scipy"),
     "plotting": Row("records intervals bounds verify", "numpy", "matplotlib"),
     "output": Row("", "numpy", "rich"),
-    "study": Row("records output plotting", "numpy click", "rich llvmlite"),
-    "environment": Row("study", ""),
+    "study": Row("records environment output plotting", "numpy click", "rich"),
+    "environment": Row("", "", "llvmlite"),
     "report": Row("output study", "numpy", "rich"),
     "cli": Row("records bounds datasets advise setups search study report output plotting", "click", "numpy rich"),
 }

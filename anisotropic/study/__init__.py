@@ -46,11 +46,11 @@ Without a file: ``an.Study("name", axes, cell).run(folder, executor="threads", b
 
 from __future__ import annotations
 
+from ..environment import environment
 from .command import main
-from .definition import Study
 from .driver import Interrupted
-from .manifest import environment
 from .results import Results
 from .store import Cell, StudyError
+from .study import Study
 
 __all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main"]

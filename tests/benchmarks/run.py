@@ -76,7 +76,7 @@ def main() -> int:
 
     import latency
 
-    from anisotropic.study.manifest import environment
+    from anisotropic.environment import environment
 
     print("start-up, threads, memory, batches ...", file=sys.stderr, flush=True)
     report: dict = {"rounds": rounds, "start": latency.start_up(rounds)}

@@ -17,7 +17,7 @@ from fake_study import FAKE, calls, square, squares, verdict
 from anisotropic._support.output import number
 from anisotropic.records import Verdict
 from anisotropic.study import Results, Study, StudyError, environment, main
-from anisotropic.study.definition import code_of
+from anisotropic.study.source import code_of
 from anisotropic.study.store import Store, decode, digest, encode
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._support.output import number
-from .driver import MANIFEST
+from .manifest import MANIFEST
 from .results import SUMMARY
 from .store import StudyError, write_text
 

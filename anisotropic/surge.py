@@ -272,7 +272,7 @@ def sgd_optimal_step_size(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessi
 
     Examples
     --------
-    >>> sgd_optimal_step([9.0, 1e12], [1.0, 1.0], 3.0, [2.0, 2.0]).round(6)
+    >>> sgd_optimal_step_size([9.0, 1e12], [1.0, 1.0], 3.0, [2.0, 2.0]).round(6)
     array([0.25, 0.5 ])
     """
     slope, curved, noise = _sgd(mean, sigma, hessian)

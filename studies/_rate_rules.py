@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 import anisotropic as an
-from anisotropic.compiled.random import Stream, uniform_pair
 
 CURVATURE, BATCH = np.array([1.0, 0.7, 0.5]), 4
 CONSTANT = 3.52  # half the sum of h^-2: the variance of one sample's loss at the minimizer
@@ -20,7 +19,7 @@ CONSTANT = 3.52  # half the sum of h^-2: the variance of one sample's loss at th
 def evaluation_error(value, samples, t, purpose):
     """Error of a loss from `samples` samples; the loss itself makes it differ between replicas."""
     place = np.int64(math.frexp(value)[0] * 2.0**53)
-    u, v = uniform_pair(Stream(np.uint64(purpose), np.uint64(samples), place, t), 0, 0, 0)
+    u, v = an.random.uniform_pair(an.random.Stream(np.uint64(purpose), np.uint64(samples), place, t), 0, 0, 0)
     normal = math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
     return normal * math.sqrt((4.0 * value + CONSTANT) / samples)
 

@@ -10,9 +10,9 @@ from threading import Lock
 
 import numpy as np
 
-from anisotropic._support.extras import require
+import anisotropic as an
 
-torch = require("torch", "torch")
+torch = an.extras.require("torch", "torch")
 nn, F = torch.nn, torch.nn.functional
 
 

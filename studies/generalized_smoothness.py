@@ -9,7 +9,6 @@ Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned steps ar
 import numpy as np
 
 import anisotropic as an
-from anisotropic.evidence.verdicts import known_constants
 
 DIM, STEPS, BATCH, SIGMA, EPS = 10, 1000, 64, 0.5, 1e-3
 METHODS = ("sgd", "adagrad", "adagrad_norm")
@@ -82,7 +81,7 @@ def cell(part, objective, start, optimizer, replicas, seed):
         held = {step_size: v for step_size, v in verdicts.items() if v.status != "not applicable"}
         found["best allowed"] = int(np.nanargmin(np.where(np.isin(GRID, list(held)), trial, np.inf)))
         value = [
-            bound("solved", **known_constants(bound, r)) if step_size in held else np.nan
+            bound("solved", **r.constants()) if step_size in held else np.nan
             for step_size, r in zip(GRID, runs, strict=True)
         ]
         tight = min(held, key=lambda step_size: held[step_size].slack)

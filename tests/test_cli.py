@@ -217,7 +217,7 @@ class TestBounds:
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),
-            ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --step 2", "convex_sgd does not apply: step <="),
+            ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --step_size 2", "convex_sgd does not apply: step_size <="),
             ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --form best", "has no form 'best'; it has simple"),
         ],
     )

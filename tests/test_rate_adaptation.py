@@ -7,7 +7,7 @@ import pytest
 
 import anisotropic as an
 from anisotropic.bounds import batch_facts as facts
-from anisotropic.schedules import Plateau, Search, halve_on_plateau_factor, search_factor
+from anisotropic.schedules import Plateau, RestartedSearch, halve_on_plateau_factor, restarted_search_factor
 
 H = np.array([1.0, 0.7, 0.5])
 
@@ -27,13 +27,13 @@ def test_a_phase_that_did_not_improve_halves_and_doubles_its_length():
 
 def test_a_search_goes_on_with_the_candidate_under_which_the_loss_fell_most():
     losses = [1.0, 0.9, 0.8, 0.4, 0.3, 0.29] + [0.28] * 4
-    found = call(search_factor, Search(4.0, 3, 2, 100), losses, 8)
+    found = call(restarted_search_factor, RestartedSearch(4.0, 3, 2, 100), losses, 8)
     assert found == [0.25, 0.25, 1.0, 1.0, 4.0, 4.0, 1.0, 1.0, 1.0, 1.0]
     assert math.log(0.3 / 0.8) < min(math.log(0.8), math.log(0.28 / 0.3)), "why the middle one wins"
 
 
 def test_a_search_starts_again_without_progress():
-    found = call(search_factor, Search(4.0, 2, 1, 3), [1.0] * 8, 8)
+    found = call(restarted_search_factor, RestartedSearch(4.0, 2, 1, 3), [1.0] * 8, 8)
     assert found == [0.5, 2.0, 0.5, 0.5, 0.5, 0.25, 1.0, 0.25]
 
 

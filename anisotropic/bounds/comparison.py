@@ -53,20 +53,6 @@ class Comparison(NamedTuple):
         return textwrap.fill(" ".join([first, *crossed, self.caveat]), 79)
 
 
-def tightest(bound: Bound, **constants: Any) -> tuple[str, float]:
-    """The form with the smallest value (the largest, for a lower bound) among those that the constants allow."""
-    values, refused = {}, None
-    for form in bound.forms:
-        try:
-            values[form] = bound(form, **constants)
-        except ValueError as error:
-            refused = error
-    if not values:
-        raise refused  # type: ignore[misc]
-    best = (max if bound.kind == "lower" else min)(values, key=lambda form: values[form])
-    return best, values[best]
-
-
 def compare(
     first: Bound, second: Bound, *, steps: tuple[Any, Any] = (None, None), form: str | None = None, **constants: Any
 ) -> Comparison:
@@ -107,7 +93,7 @@ def compare(
 
     def at(i: int, **change: Any) -> tuple[str, float]:
         c = constants | {"step_size": steps[i]} | change
-        return (form, both[i](form, **c)) if form is not None else tightest(both[i], **c)
+        return (form, both[i](form, **c)) if form is not None else both[i].tightest(**c)
 
     (form_a, value_a), (form_b, value_b) = at(0), at(1)
     c = [constants | {"step_size": step_size} for step_size in steps]

@@ -36,7 +36,7 @@ def printed(condition: sympy.Basic) -> str:
 
     >>> from anisotropic.bounds.symbols import L, largest, uniform_step_size
     >>> printed(sympy.Le(uniform_step_size, 1 / largest(L)))
-    'step <= 1/max_j(L_j)'
+    'step_size <= 1/max_j(L_j)'
     """
     return f"{text(condition.lhs)} {_HOLDS[type(condition)][0]} {text(condition.rhs)}"
 

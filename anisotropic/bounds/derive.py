@@ -58,7 +58,7 @@ def stationary_step_size(minimise: sympy.Expr) -> sympy.Expr:
 
     A sum over coordinates in which each step occurs in its own summand only is minimised coordinate by coordinate.
 
-    >>> stationary_step(s.D**2 / (2 * s.step) + s.step)
+    >>> stationary_step_size(s.D**2 / (2 * s.step_size) + s.step_size)
     sqrt(2)*D_j/2
     """
     symbol, function = _per_coordinate(minimise)

@@ -55,7 +55,7 @@ def scalar(name: str, **assumptions: Any) -> sympy.Symbol:
 def constant_name(symbol: sympy.Symbol) -> str:
     """The keyword under which a bound takes the value of `symbol`.
 
-    >>> constant_name(step), constant_name(uniform_step_size), constant_name(L)
+    >>> constant_name(step_size), constant_name(uniform_step_size), constant_name(L)
     ('step', 'step', 'L')
     """
     letter = symbol.name.removesuffix("_j") if isinstance(symbol, Coordinate) else symbol.name
@@ -267,8 +267,8 @@ def latex(expression: sympy.Basic) -> str:
 def text(expression: sympy.Basic) -> str:
     """Plain text with the names used in code.
 
-    >>> text(total(sigma * step) / T)
-    'sum_j(step_j*sigma_j)/T'
+    >>> text(total(sigma * step_size) / T)
+    'sum_j(sigma_j*step_size_j)/T'
     """
     return _Text().doprint(expression).replace("**", "^")
 

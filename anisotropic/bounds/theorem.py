@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
@@ -22,6 +22,13 @@ __all__ = ["Bound", "Requires", "Solver", "Source", "StepRule"]
 
 KINDS = ("upper", "lower", "equality")
 _STEP_SIZES = {s.step_size, s.uniform_step_size}
+
+
+class Tightest(NamedTuple):
+    """The form of a bound that says most at given constants, and its value."""
+
+    form: str
+    value: float
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -193,6 +200,28 @@ class Bound:
         needed, function = s.compiled(tuple(content.values()))
         return dict(zip(content, map(float, function(*(values[n] for n in needed))), strict=True))
 
+    def tightest(self, **constants: Any) -> Tightest:
+        """The form with the smallest value, the largest for a lower bound, among those that the constants allow.
+
+        Examples
+        --------
+        >>> import anisotropic.bounds as bounds
+        >>> found = bounds.convex_adagrad.tightest(L=1.0, sigma=0.0, D=1.0, T=10, M=1, step_size=2**-0.5)
+        >>> found.form != "simple" and found.value <= bounds.convex_adagrad(L=1.0, sigma=0.0, D=1.0, T=10, M=1)
+        True
+        """
+        values: dict[str, float] = {}
+        refused = None
+        for form in reversed(self.forms):
+            try:
+                values[form] = self(form, **constants)
+            except ValueError as error:
+                refused = error
+        if not values:
+            raise refused or ValueError(f"{self.name} has no form")
+        best = (max if self.kind == "lower" else min)(values, key=lambda form: values[form])
+        return Tightest(best, values[best])
+
     def tuned_step_size(self, **constants: Any) -> Any:
         """The step that minimises the bound (never above the step that the theorem allows): a float or ``(d,)``."""
         if self.step_rule is None:
@@ -215,7 +244,7 @@ class Bound:
         symbols_used = self._needed[self.forms[0]]
         given = usable.get("step_size")
         if s.uniform_step_size in symbols_used and given is not None and is_uneven(given):
-            found.append("step differs between coordinates; the theorem is about one step for all of them")
+            found.append("step_size differs between coordinates; the theorem is about one step size for all of them")
             usable.pop("step_size")
         if not (found or self._missing(symbols_used, usable)):
             usable |= self._values(symbols_used, constants)

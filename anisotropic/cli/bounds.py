@@ -133,6 +133,7 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
     while queue:
         word = queue.pop(0)
         name, equals, text = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not word.startswith("--") or not name:
             raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
         if not equals:

@@ -16,9 +16,10 @@ import numpy as np
 
 from .. import batching, bounds, noises, optimizers, problems
 from ..bounds import symbols
+from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound, Solver
 from ..records import BatchRule, Objective, Optimizer, Run
-from .setups import Setup, power_law
+from .setups import Setup
 
 Axes = dict[str, tuple[float, float]]
 #: Probability of failure at which a pathwise bound is searched.
@@ -141,7 +142,7 @@ def huber_axes(bound: Bound) -> Axes:
 
 def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     curvature = power_law(dim, at["curvature_decay"])
-    place: dict[str, Any] = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
+    place: dict[str, Any] = {"center": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
     if "L1" in bound.constants:
         return problems.cosh(curvature, 10 ** at["log10_width"], **place)
     if "log10_width" in at:

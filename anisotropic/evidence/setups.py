@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import batching, bounds, noises, optimizers, problems
 from .._support.names import nearest
+from ..bounds.comparison import power_law
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
 from ..simulation.run import simulate
 from .verdicts import verify
@@ -56,11 +57,6 @@ class Setup:
     def with_(self, **changes: Any) -> Setup:
         """The same setup with other fields."""
         return replace(self, **changes)
-
-
-def power_law(dim: int, exponent: float) -> FloatArray:
-    """The profile 1, 2^-a, 3^-a, ...: dense for a = 0, sparse for a = 2."""
-    return np.arange(1.0, dim + 1) ** -exponent
 
 
 DENSE, SPARSE = 0.0, 2.0

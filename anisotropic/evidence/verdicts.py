@@ -19,7 +19,7 @@ from ..intervals import Limits, bounded_limits, checked_level, quantile_limits, 
 from ..records import FloatArray, Run, TermCheck, Verdict
 from .rates import NotAPowerLaw, RateFit, fit_rate
 
-__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "tightest", "unmet", "verify"]
+__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "unmet", "verify"]
 
 INTERVALS = ("auto", "t", "bounded")
 EQUALITY_REPLICAS = 4000
@@ -172,21 +172,8 @@ def _evaluated(bound: Bound, run: Run, known: Mapping[str, Any], form: str | Non
         shares = np.arange(1, EQUALITY_RECORDS + 1) / EQUALITY_RECORDS
         records = np.unique(np.round(shares * (records.size - 1)).astype(int))
     at = [dict(known) | {"T": int(run.steps[k])} for k in records]
-    chosen = form or tightest(bound, at[-1])
+    chosen = form or bound.tightest(**at[-1]).form
     return _Claim(bound, chosen, records, at, np.array([bound(form=chosen, **c) for c in at]))
-
-
-def tightest(bound: Bound, constants: Mapping[str, Any]) -> str:
-    """The form with the smallest value (for a lower bound the largest) among those that the constants allow."""
-    values: dict[str, float] = {}
-    for form in reversed(bound.forms):
-        try:
-            values[form] = bound(form=form, **constants)
-        except ValueError as error:
-            refused = error
-    if not values:
-        raise refused
-    return (max if bound.kind == "lower" else min)(values, key=lambda f: values[f])
 
 
 def _judge(claim: _Claim, run: Run, values: FloatArray, level: float, interval: str) -> dict[str, Any]:

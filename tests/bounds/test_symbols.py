@@ -43,7 +43,7 @@ def test_signs_are_known():
         (s.total(s.L * s.D**2), r"\sum_{j} L_{j} D_{j}^{2}", "sum_j(D_j^2*L_j)"),
         (s.total(s.sigma) ** 2 * s.M, r"M \left(\sum_{j} \sigma_{j}\right)^{2}", "M*sum_j(sigma_j)^2"),
         (s.largest(s.L) * s.T, r"T \max_{j} L_{j}", "T*max_j(L_j)"),
-        (s.T * s.total(s.eps / s.step_size), r"T \sum_{j} \frac{\epsilon_{j}}{\eta_{j}}", "T*sum_j(eps_j/step_j)"),
+        (s.T * s.total(s.eps / s.step_size), r"T \sum_{j} \frac{\epsilon_{j}}{\eta_{j}}", "T*sum_j(eps_j/step_size_j)"),
         (s.total(s.L + s.L * s.step_size**2), r"\sum_{j} L_{j} + \sum_{j} L_{j} \eta_{j}^{2}", None),
         (s.total(s.L) * s.total(s.D), r"\left(\sum_{j} D_{j}\right) \sum_{j} L_{j}", None),
         (s.total(s.G_star**2), r"\sum_{j} \left(G^{\star}_{j}\right)^{2}", "sum_j(G_star_j^2)"),

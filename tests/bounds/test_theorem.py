@@ -10,6 +10,7 @@ import sympy
 from anisotropic import bounds
 from anisotropic.bounds import Bound, Requires, Solver, Source, symbols as s
 from anisotropic.bounds.symbols import L, R, T, total, uniform_step_size
+from anisotropic.records import Facts
 
 H = 1 / np.arange(1.0, 101) ** 2
 GIVEN = {"L": H, "sigma": np.sqrt(H), "D": 2.0, "T": 10_000, "M": 64}
@@ -31,7 +32,7 @@ def test_a_bound_of_ones_own_in_a_few_lines():
     assert mine.terms(L=1.0, R=2.0, T=8) == {"bound": 1.0}
     assert mine.rate(noise=False) == {"T": -1.0, "M": 0.0, "d": 1.0}
     assert r"\frac{2 \sum_{j} L_{j} R_{j}^{2}}{T}" in mine.latex()
-    assert mine.requires.unmet({"optimizer": "adam"})
+    assert mine.requires.unmet(Facts(optimizer="adam"))
     assert "mine" in str(mine)
 
 
@@ -52,11 +53,11 @@ def test_unknown_constants_are_a_type_error_with_the_nearest_name():
 
 
 def test_missing_constants_are_all_listed():
-    with pytest.raises(ValueError, match="needs sigma, T and M; it takes L, sigma, D, eps, step, T, M, rho"):
+    with pytest.raises(ValueError, match="needs sigma, T and M; it takes L, sigma, D, eps, step_size, T, M, rho"):
         bounds.convex_adagrad(L=1, D=1)
     with pytest.raises(ValueError, match="convex_sgd needs R"):
         bounds.convex_sgd(L=1, sigma=1, T=1, M=1, R=None)
-    with pytest.raises(ValueError, match="pl_sgd needs step"):
+    with pytest.raises(ValueError, match="pl_sgd needs step_size"):
         bounds.pl_sgd(L=1, sigma=1, T=1, M=1, mu=1, Delta=1)
 
 
@@ -102,7 +103,8 @@ def test_d_is_the_longest_array_else_the_keyword_else_one():
 
 def test_a_condition_that_fails_is_a_sentence_with_both_sides():
     c = {"L": [2.0, 4.0], "sigma": 1.0, "R": 1.0, "T": 9, "M": 1, "step_size": 0.5}
-    with pytest.raises(ValueError, match=r"does not apply: step <= .*max_j\(L_j\).* does not hold: 0.5 against 0.25"):
+    told = r"does not apply: step_size <= .*max_j\(L_j\).* does not hold: 0.5 against 0.25"
+    with pytest.raises(ValueError, match=told):
         bounds.convex_sgd(**c)
     told = bounds.convex_diag_sgd.violations(**c)
     assert len(told) == 1 and "0.5 against 0.25 in coordinate 1" in told[0]
@@ -116,9 +118,9 @@ def test_violations_lists_what_is_missing_and_every_condition():
     assert "needs sigma, T, M, Delta and mu, which are unknown" in told[0]
     assert "3 against 2" in told[1] and "rho = 0 does not hold" in told[2]
     assert bounds.convex_sgd.violations(L=1, sigma=1, R=1, T=1, M=1, step_size=[0.5, 0.25]) == [
-        "step differs between coordinates; the theorem is about one step for all of them"
+        "step_size differs between coordinates; the theorem is about one step size for all of them"
     ]
-    with pytest.raises(ValueError, match="step differs between coordinates"):
+    with pytest.raises(ValueError, match="step_size differs between coordinates"):
         bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step_size=[1, 2])
     assert bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step_size=[0.5, 0.5]) > 0
 

@@ -190,7 +190,7 @@ def test_halving_after_phases_of_fixed_length_stalls():
 
 
 def test_unstable_steps_and_uneven_lists_are_refused():
-    with pytest.raises(ValueError, match="step x curvature = 2; SGD has a stationary law below 2 only"):
+    with pytest.raises(ValueError, match="step size x curvature = 2; SGD has a stationary law below 2 only"):
         facts.stationary_variance(2.0, 1.0, step_size=1.0)
     with pytest.raises(ValueError, match="2 steps and 1 lengths; expected one length for each step"):
         facts.remaining_bias(1.0, [0.1, 0.2], [3])

@@ -48,7 +48,7 @@ def test_the_lower_bound_holds_for_every_step_and_is_met_at_the_largest():
             assert average >= claim * (1 - 1e-12)
             closest = min(closest, average / claim)
     assert closest < 1.3
-    with pytest.raises(ValueError, match=r"step <= 2/max_j\(L_j\) does not hold: 3 against 2"):
+    with pytest.raises(ValueError, match=r"step_size <= 2/max_j\(L_j\) does not hold: 3 against 2"):
         bounds.sgd_separation_lower(L=1.0, R=1.0, T=10, step_size=3.0)
 
 

@@ -56,7 +56,7 @@ def constant_name(symbol: sympy.Symbol) -> str:
     """The keyword under which a bound takes the value of `symbol`.
 
     >>> constant_name(step_size), constant_name(uniform_step_size), constant_name(L)
-    ('step', 'step', 'L')
+    ('step_size', 'step_size', 'L')
     """
     letter = symbol.name.removesuffix("_j") if isinstance(symbol, Coordinate) else symbol.name
     return _NAMES.get(letter, letter)
@@ -268,7 +268,7 @@ def text(expression: sympy.Basic) -> str:
     """Plain text with the names used in code.
 
     >>> text(total(sigma * step_size) / T)
-    'sum_j(sigma_j*step_size_j)/T'
+    'sum_j(step_size_j*sigma_j)/T'
     """
     return _Text().doprint(expression).replace("**", "^")
 

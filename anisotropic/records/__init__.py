@@ -9,6 +9,7 @@ from .checks import FloatArray, box_bounds, count, float_parameter, float_vector
 from .facts import Facts
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
+from .spread import initial_state, spread
 from .verdict import TermCheck, Verdict
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "count",
     "float_parameter",
     "float_vector",
+    "initial_state",
     "load",
     "module_level",
+    "spread",
 ]

@@ -88,7 +88,7 @@ def normal_pair(r):
 def fill_normals(key0, key1, replica, group, coordinate, replicas, groups, z0, z1, z2, z3):
     """Normals of the steps 4 G + 1, ..., 4 G + 4 of replica R at each lane i: R = replica + replicas[i], G likewise.
 
-    Bits first, then normals: in one loop the two would need more vector registers than there are, at 1.6 times the time.
+    Bits first, then normals: one loop for both needs more vector registers than there are, and 1.6 times as long.
     """
     for i in range(z0.size):
         r, q = u64(replica) + replicas[i], u64(group) + groups[i]

@@ -122,20 +122,6 @@ def reads(function: Callable, argument: str) -> bool:
     return name in code.co_cellvars or any(name == v or (isinstance(v, tuple) and name in v) for v in loads)
 
 
-def _width(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[int, int]:
-    """Lanes of a block and steps that it takes; a multiple of 64 lanes, so that one block only has a remainder.
-
-    `whole` says that some function must see all coordinates of a step at once.
-    """
-    d = objective.dim
-    if whole or not objective.coordinatewise or d <= TOGETHER + 64:
-        return d, 4
-    if not optimizer.coordinatewise:
-        return (1024, 1) if d > 4096 else (d, 4)
-    blocks = -(-d // (TOGETHER + 64))
-    return -(-d // (64 * blocks)) * 64, SPAN
-
-
 def make_layout(
     objective: Objective,
     optimizer: Optimizer,
@@ -169,8 +155,8 @@ def make_layout(
         compiled(rule.decide) if rule else None,
         composed,
     )
-    single = alone or rule is not None or rows or not noise.coordinatewise
-    lanes = make_lanes(objective, optimizer, start, single, bool(measures))
+    alone = alone or rule is not None or rows or not noise.coordinatewise
+    lanes = make_lanes(objective, optimizer, start, alone=alone, whole=bool(measures))
     params = Params(
         spread(objective.params, lanes.dim, lanes.tile) if lanes.separable else objective.params,
         spread(noise.params, lanes.dim, lanes.tile),
@@ -192,30 +178,56 @@ def make_layout(
     return Layout(functions, params, lanes, setting, key_words(seed), record)
 
 
-def make_lanes(
-    objective: Objective, optimizer: Optimizer, start: FloatArray, single: bool, measured: bool
-) -> Lanes:
-    """Where everything lies; `single` keeps replicas apart, `measured` says that own measures see whole iterates."""
+def _base(optimizer: Optimizer, dim: int) -> FloatArray:
+    """Step sizes before the schedule."""
+    size = optimizer.step_size
+    values = size.step_size if isinstance(size, Schedule) else size
+    return float_vector(values, dim, "step_size", strict=True, low=0.0)
+
+
+def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[int, int]:
+    """Lanes of a block, and steps that it takes, where each replica runs by itself.
+
+    `whole` says that some function sees all coordinates of an iterate at once. A block is a multiple of 64 lanes, so
+    that only the last has a remainder; under an optimizer that couples coordinates it takes one step, and that pays
+    only where the state has left the cache.
+    """
+    d, most = objective.dim, TOGETHER + 64
+    if isinstance(optimizer.step_size, Schedule) and reads(optimizer.step_size.factor, "value"):
+        whole = True
+    if whole or not objective.coordinatewise or d <= (most if optimizer.coordinatewise else 4096):
+        return d, 4
+    if not optimizer.coordinatewise:
+        return 1024, 1
+    return -(-d // (64 * -(-d // most))) * 64, SPAN
+
+
+def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *, alone: bool, whole: bool) -> Lanes:
+    """Where everything lies: replicas joined unless `alone`, long vectors in blocks unless `whole`."""
     d = objective.dim
-    schedule = optimizer.step_size if isinstance(optimizer.step_size, Schedule) else None
-    base = schedule.step_size if schedule else optimizer.step_size
-    tile = 1 if single else min(32, max(1, TOGETHER // d))
-    groups = max(1, -(-TOGETHER // (tile * d)))
-    width, span = tile * d, 4 * groups
-    if tile == 1 and groups == 1:
-        width, span = _width(objective, optimizer, single or measured or (schedule is not None and reads(schedule.factor, "value")))
+    tile = 1 if alone else min(32, max(1, TOGETHER // d))
+    n, groups = tile * d, max(1, -(-TOGETHER // (tile * d)))
+    width, span = (n, 4 * groups) if n <= TOGETHER else _blocks(objective, optimizer, alone or whole)
     state = np.tile(initial_state(optimizer, d), (1, tile))
     piece = width if optimizer.coordinatewise else d
-    pieces = [state[:, a : a + piece].ravel() for a in range(0, tile * d, piece)]
-    step_size = float_vector(base, d, "step_size", strict=True, low=0.0)
     lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))
     coordinate, replica, group = lanes_of_normals(d, tile, groups)
-    used = groups * min(width, tile * d)
     return Lanes(
-        d, tile, width, span, objective.coordinatewise, optimizer.coordinatewise,
-        *(np.tile(a, tile) for a in (start, step_size)), np.concatenate(pieces), *(np.tile(a, tile) for a in (lo, hi)),
-        coordinate, replica[:used], group[:used],
-    )  # fmt: skip
+        dim=d,
+        tile=tile,
+        width=width,
+        span=span,
+        separable=objective.coordinatewise,
+        together=optimizer.coordinatewise,
+        start=np.tile(start, tile),
+        step_size=np.tile(_base(optimizer, d), tile),
+        state=np.concatenate([state[:, a : a + piece].ravel() for a in range(0, n, piece)]),
+        lo=np.tile(lo, tile),
+        hi=np.tile(hi, tile),
+        coordinate=coordinate,
+        replica=replica[: groups * width],
+        group=group[: groups * width],
+    )
 
 
 def _sampling(rule: BatchRule | None, objective: Objective, noise: Noise, cap: int) -> Sampling:

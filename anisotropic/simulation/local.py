@@ -110,7 +110,8 @@ def local_trajectories(
                             projected_variance += g[m, j] ** 2 * one
                             variance[j] = one * chi_square(freedom, stream, j) / freedom
                         projected_variance *= chi_square(freedom, stream, d) / freedom
-                        wanted += decide(batch, g[m], variance, projected_variance, 0, t, history, params.rule) / workers
+                        asked = decide(batch, g[m], variance, projected_variance, 0, t, history, params.rule)
+                        wanted += asked / workers
                     update(x, g[m], state, lanes.step_size, s, params.optimizer)
                     for j in range(d):
                         x[j] = max(min(x[j], lanes.hi[j]), lanes.lo[j])

@@ -260,7 +260,8 @@ def remembering(batch, gradient, variance, projected_variance, population, t, hi
 def test_the_history_of_a_rule_starts_at_zero_in_every_replica():
     rule = an.BatchRule("remembering", remembering, start=2, exact=True, slots=1, form="exact")
     f, noise = an.problems.quadratic([1.0, 0.5]), an.noises.gaussian(1.0)
-    run = an.simulate(f, an.optimizers.sgd(0.1), noise=noise, start=1.0, steps=3, batch_size=rule, replicas=4, threads=1)
+    method = an.optimizers.sgd(0.1)
+    run = an.simulate(f, method, noise=noise, start=1.0, steps=3, batch_size=rule, replicas=4, threads=1)
     assert run.batch_size.tolist() == [[2.0, 7.0, 7.0]] * 4
 
 

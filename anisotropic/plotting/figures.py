@@ -7,9 +7,11 @@ import functools
 import io
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from .._support.names import nearest
 
@@ -236,11 +238,58 @@ def shared_legend(figure: Figure, columns: int = 4) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
         if (legend := ax.get_legend()) is not None:
+            for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+                entries.setdefault(text.get_text().replace("\n  ", " "), handle)
             notes[legend.get_title().get_text()] = None
             legend.remove()
     note = "; ".join(filter(None, notes)) or None
     handles, labels = list(entries.values()), list(entries)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=note, title_fontsize="small")
+
+
+def page(
+    rows: Sequence[Any],
+    columns: Sequence[Any],
+    draw: Callable[[Axes, Any, Any], object],
+    *,
+    height: float,
+    share: str = "column",
+    titles: Callable[[Any], str] | None = None,
+    row_labels: Callable[[Any], str] | None = None,
+    legend_columns: int = 4,
+) -> Figure:
+    """A page of panels, one for each row and column value: ``draw(ax, row, column)`` fills a panel.
+
+    Axis labels stay on the outer panels, all panels of a "column", of a "row" or "all" share the limits of their y axes
+    ("" shares none), and one legend stands above. `titles` names a column, `row_labels` is added to the y label of a
+    row.
+
+    Examples
+    --------
+    >>> figure = page(["a"], [1, 2], lambda ax, row, column: ax.plot([0, column]), height=2.0, share="all")
+    >>> len({ax.get_ylim() for ax in figure.axes})
+    1
+    """
+    with style("page"):
+        figure, axes = subplots("page", len(rows), len(columns), height=height, squeeze=False)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                ax = axes[i, j]
+                draw(ax, row, column)
+                ax.set_title(titles(column) if titles and i == 0 else ax.get_title())
+                if row_labels and j == 0:
+                    ax.set_ylabel(f"{ax.get_ylabel()}\n{row_labels(row)}".strip())
+        groups = {"column": axes.T, "row": axes, "all": [axes.ravel()], "": []}
+        for group in groups[share]:
+            limits = np.array([ax.get_ylim() for ax in group])
+            for ax in group:
+                ax.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+        for ax in axes[:, 1:].flat:
+            ax.set_ylabel("")
+        for ax in axes[:-1].flat:
+            ax.set_xlabel("")
+        shared_legend(figure, legend_columns)
+    return figure
 
 
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:

@@ -82,8 +82,11 @@ def tune(
             running_means=measure in RUNNING_MEANS or measure.removeprefix("mean_") in (measures or {}),
         )  # fmt: skip
         last = run[measure][:, -1]
-        values[i] = last.mean() if np.isfinite(last).all() else np.inf
-        error = 1.96 * last.std(ddof=1) / np.sqrt(replicas) if replicas > 1 and np.isfinite(values[i]) else np.inf
+        if not np.isfinite(last).all():
+            values[i] = intervals[i] = np.inf
+            continue
+        values[i] = last.mean()
+        error = 1.96 * last.std(ddof=1) / np.sqrt(replicas) if replicas > 1 else np.inf
         intervals[i] = values[i] - error, values[i] + error
     if not np.isfinite(values).any():
         raise EveryStepSizeDiverged(

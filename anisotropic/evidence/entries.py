@@ -168,7 +168,7 @@ class Race:
                 compare = self.ratio if e.reach is None else self.steps_ratio
                 r = compare(e.method, kind=e.kind)
                 same = e.method == self.reference
-                row[f"over {self.reference}"] = "1" if same else f"{r.estimate:.2f} [{r.low:.2f}, {r.high:.2f}]"
+                row[f"over {self.reference}"] = "1" if same else f"{r:.2f}"
             if e.reach is not None:
                 reached = f"{e.reach.steps:.0f} [{e.reach.low:.0f}, {e.reach.high:.0f}]"
                 row["iterations"] = reached if np.isfinite(e.reach.steps) else "not reached"

@@ -57,7 +57,7 @@ def optimizer_of(setting, name, bound, known):
     """The method at the theorem's step, and that step."""
     make = getattr(an.optimizers, name)
     usable = {k: v for k, v in known.items() if k in bound.constants}
-    if bound.tuning is not None:
+    if bound.step_rule is not None:
         step_size = np.max(bound.tuned_step_size(**usable))
     else:  # the step that balances bias and curvature but for logarithms
         step_size = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
@@ -68,7 +68,7 @@ def optimizer_of(setting, name, bound, known):
 def cell(setting, steps, optimizer, replicas, seed):
     bound, known = an.bounds[BOUNDS[setting][optimizer]], known_constants(setting, steps)
     method, step_size = optimizer_of(setting, optimizer, bound, known)
-    where = {"minimizer": 0.0} if setting == "gradient" else {"minimizer": 0.9, "box": (-1, 1)}
+    where = {"center": 0.0} if setting == "gradient" else {"center": 0.9, "box": (-1, 1)}
 
     def run(instance, seed, replicas):
         curvature, width, start = instance

@@ -58,7 +58,8 @@ def plot(results):
         shape, largest = (len(smoothness), len(noise)), max(max(r["ratio"], 1 / r["ratio"]) for r in rows)
         ratio, undecided, wrong = (np.reshape([r[k] for r in panel], shape) for k in ("ratio", "undecided", "wrong"))
         an.plotting.phase_diagram(noise, smoothness, ratio, winner="adagrad", loser=other, undecided=undecided,
-                                  largest=largest, xlabel="noise exponent b", ylabel="smoothness exponent a", ax=ax)  # fmt: skip
+                                  largest=largest, xlabel="noise exponent b", ylabel="smoothness exponent a",
+                                  ax=ax)  # fmt: skip
         ax.set_title(f"{KINDS[kind]}, start c = {start:g}")
         low, high = 0.06, 0.94
         for i, j in np.argwhere(wrong):

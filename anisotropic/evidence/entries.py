@@ -159,7 +159,7 @@ class Race:
         """The table that is printed, one dict per entry."""
         rows = []
         for e in self.entries:
-            row: dict[str, Any] = {"method": e.method, "step size": e.kind, "size": _size(e.step_size)}
+            row: dict[str, Any] = {"method": e.method, "step size": f"{e.kind} {_size(e.step_size)}"}
             finite = np.isfinite(e.values).all() and self.replicas > 1
             mean, low, high = t_limits(e.values[:, None], self.level) if finite else (np.array([np.nan]),) * 3
             if e.reach is None:
@@ -172,7 +172,8 @@ class Race:
             if e.reach is not None:
                 reached = f"{e.reach.steps:.0f} [{e.reach.low:.0f}, {e.reach.high:.0f}]"
                 row["iterations"] = reached if np.isfinite(e.reach.steps) else "not reached"
-            row["verdict"] = e.verdict.status if e.verdict else ""
+            if self.theorem:
+                row["verdict"] = e.verdict.status if e.verdict else ""
             rows.append(row)
         return rows
 

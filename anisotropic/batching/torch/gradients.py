@@ -11,12 +11,17 @@ from torch.func import functional_call, grad_and_value, vmap
 
 
 class Seen(NamedTuple):
-    """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate."""
+    """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate.
+
+    `used` is the number of samples that the gradient averages. Where `spread_known` is false there was one part only,
+    whose `variance` says no more than whether the gradient is finite.
+    """
 
     square: float
     variance: float
     along: float
     used: float
+    spread_known: bool = True
 
 
 def squared_norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -196,11 +196,11 @@ class BatchSizeController:
         self._across(*average_in_place(gradients), count, self.workers)
         self._gradients_seen()
 
-    def per_sample(self, loss: Callable[..., Tensor], batch: tuple[Any, ...], *, count: int | None = None) -> Tensor:
+    def per_sample(self, loss: Callable[..., Tensor], batch: Any, *, count: int | None = None) -> Tensor:
         """Mean loss of the batch; writes its gradient, averaged over ranks, and keeps the variances of single samples.
 
-        Takes the place of the backward pass. `loss` is called as ``loss(model(x), y)`` on batches of one. Memory: one
-        gradient a sample, in float32.
+        Takes the place of the backward pass. `loss` is called as ``loss(model(x), y)`` on batches of one; of a
+        dictionary as ``loss(model(**batch), batch)``. Memory: one gradient a sample, in float32.
         """
         module = getattr(self.model, "module", self.model) if self.workers > 1 else self.model
         found = per_sample_gradients(module, loss, batch)
@@ -212,12 +212,13 @@ class BatchSizeController:
         for p, m in zip(self._parameters, mean, strict=True):
             p.grad = m.to(p.dtype)
         if isinstance(self.rule.params, Coordinates):
-            (square, variance), along = worst_coordinate(found.gradients, mean, n, sum_over_ranks, self.rule), 0.0
+            square, variance = worst_coordinate(found.gradients, mean, n, sum_over_ranks, self.rule)
+            projected = 0.0
         else:
             needs = isinstance(self.rule.params, InnerProduct)
-            square, variance, along = moments(found.gradients, mean, n, sum_over_ranks, needs)
+            square, variance, projected = moments(found.gradients, mean, n, sum_over_ranks, needs)
         used = self._count(count) if self.unit == "tokens" else n
-        self._seen = Seen(square, variance * used / n, along * used / n, used)
+        self._seen = Seen(square, variance * used / n, projected * used / n, used)
         self._gradients_seen()
         return found.losses.mean()
 
@@ -344,8 +345,8 @@ class BatchSizeController:
             return self.batch_size
         g, V = np.array([math.sqrt(seen.square)]), np.array([seen.variance])
         history = np.zeros((0, 1))
-        along = 0.0 if math.isnan(seen.along) else seen.along
-        wanted = self.rule.decide(seen.used, g, V, along, self.population, number, history, self.rule.params)
+        projected = 0.0 if math.isnan(seen.projected_variance) else seen.projected_variance
+        wanted = self.rule.decide(seen.used, g, V, projected, self.population, number, history, self.rule.params)
         batch = bounded(self.batch_size, wanted, self.rule.shrink, self._limit())
         if batch > self.batch_size and self.rule.max_batch is None and batch == DEFAULT_CAP * self.rule.start:
             warnings.warn(

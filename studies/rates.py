@@ -4,9 +4,9 @@ Three curves for each method: the bound; one fixed instance, whose exponent is i
 largest mean over a family of instances inside the theorem's assumptions, a different one at each T if need be (chosen
 on other seeds). Three settings: the mean gap in a box without noise and with noise (theorems: T^-1 and T^-1/2), and
 gradient norms without box and noise (T^-1 for the square that SGD's theorem bounds, T^-1/2 for the norms of AdaGrad's,
-up to logarithms). Pseudo-Huber functions in ten equal coordinates; all steps are the theorems' steps, equal for the
-whole family; equal steps are equal samples (M = 1). An envelope over this family is a lower estimate of the supremum.
-In equal coordinates without noise AdaGrad-Norm, the control, and AdaGrad differ by their steps only.
+up to logarithms). Pseudo-Huber functions in ten equal coordinates; all step sizes are the theorems', equal
+for the whole family; equal iterations are equal samples (M = 1). An envelope over this family is a lower estimate of
+the supremum. In equal coordinates without noise AdaGrad-Norm, the control, and AdaGrad differ by their step sizes only.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ def known_constants(setting, steps):
 
 
 def optimizer_of(setting, name, bound, known):
-    """The method at the theorem's step, and that step."""
+    """The method at the theorem's step size, and that step."""
     make = getattr(an.optimizers, name)
     if bound.step_rule is not None:
         step_size = np.max(bound.tuned_step_size(**known))

@@ -11,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from ._support import sources as _sources  # noqa: F401  notes the source files before other modules are loaded
+
 __version__ = "0.1.0"
 
 _MODULES = (

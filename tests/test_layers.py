@@ -16,7 +16,7 @@ import pytest
 import anisotropic as an
 
 ROOT = Path(an.__file__).parent
-OPEN = {"names", "extras"}
+OPEN = {"names", "extras", "_support"}
 
 
 class Row(NamedTuple):
@@ -32,6 +32,7 @@ ABOVE = f"{CORE} simulate local target exact intervals bounds verify"
 LAYERS = {
     "__init__": Row("*"),  # names as text, imported when they are first asked for
     "__main__": Row("cli"),
+    "_support": Row("", "", "numpy"),
     "names": Row(),
     "extras": Row(),
     "records": Row("", "numpy", "numba xarray pandas"),

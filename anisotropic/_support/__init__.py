@@ -1,0 +1,1 @@
+"""What every layer may use: names, extras, output, fingerprints of code."""

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .output import number
+from .study.errors import StudyError
+from .study.files import write_text
 from .study.manifest import MANIFEST
 from .study.results import SUMMARY
-from .study.store import StudyError, write_text
 
 STYLE = """
 :root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }

@@ -61,17 +61,17 @@ class TestCommand:
         assert main(fake, ["--quick", "--quiet"]) == 0
         fake.write_text(FAKE.replace("size=n)", "size=n) + 1e-12"))
         assert main(fake, ["status", "--quick"]) == 3
-        assert "2 of the missing cells are stored, computed by other code" in capsys.readouterr().out
+        assert "2 missing cells are stored by an older version of this study or package" in capsys.readouterr().out
         assert main(fake, ["--quick", "plot"], prog="python fake.py") == 2
         err = capsys.readouterr().err
-        assert "2 not computed, 2 of them only by other code" in err
+        assert "2 not computed, 2 of them only by an older version" in err
         assert err.splitlines()[1] == "  python fake.py --quick"
         assert main(fake, ["--results", "plots", "plot"], prog="python fake.py") == 2
         assert capsys.readouterr().err.splitlines()[1] == "  python fake.py --results plots"
         assert main(fake, ["--quick"]) == 0
-        assert "2 cells here were computed by other code" in capsys.readouterr().err
+        assert "2 stored cells come from an older version of this study or package; recomputing them" in capsys.readouterr().err
         assert main(fake, ["status", "--quick"]) == 0
-        assert "other code" not in capsys.readouterr().out
+        assert "older version" not in capsys.readouterr().out
 
     def test_axes_on_the_command_line(self, fake, capsys):
         assert main(fake, ["--optimizer", "sgd", "--n", "4,9", "--repeat", "7", "--json"]) == 0

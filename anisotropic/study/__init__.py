@@ -49,8 +49,9 @@ from __future__ import annotations
 from ..environment import environment
 from .command import main
 from .driver import Interrupted
+from .errors import Stopped, StudyError
 from .results import Results
-from .store import Cell, StudyError
+from .store import Cell
 from .study import Study
 
-__all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main"]
+__all__ = ["Cell", "Interrupted", "Results", "Stopped", "Study", "StudyError", "environment", "main"]

@@ -8,7 +8,7 @@ A study is a plain module, here ``studies/noise_floor.py``::
 
     AXES = {"optimizer": ["sgd", "adagrad"], "batch": [1, 4, 16, 64], "replicas": [256]}
     QUICK = {"batch": [1, 16], "replicas": [32]}       # optional: axes replaced by --quick
-    UNPAIRED = ("optimizer", "step")                   # optional: axes that do not change the seed (the default)
+    UNPAIRED = ("optimizer", "step_size")                   # optional: axes that do not change the seed (the default)
 
     def include(optimizer, batch, replicas):           # optional: False drops a point of the product
         return True
@@ -46,7 +46,7 @@ Without a file: ``an.Study("name", axes, cell).run(folder, executor="threads", b
 
 from __future__ import annotations
 
-from ..environment import environment
+from .._support.environment import environment
 from .command import main
 from .driver import Interrupted
 from .errors import Stopped, StudyError

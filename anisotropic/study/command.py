@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from ..output import patient_streams, visible
+from .._support.output import patient_streams, visible
 from .driver import Interrupted, run
 from .errors import Stopped, StudyError
 from .grid import Axes
@@ -48,7 +48,7 @@ def main(
 
 
 def _main(study: Study | str | Path | ModuleType | None, argv: list[str], prog: str) -> int:
-    from ..extras import MissingExtra
+    from .._support.extras import MissingExtra
 
     line = f"{prog} {shlex.join(argv)}".strip()
     try:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..environment import environment
-from ..extras import MissingExtra
+from .._support.environment import environment
+from .._support.extras import MissingExtra
 from .blobs import encode
 from .errors import Stopped, StudyError
 from .signals import Signals

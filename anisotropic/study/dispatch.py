@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import Any, NamedTuple
 
-from ..extras import MissingExtra
+from .._support.extras import MissingExtra
 from .compute import CHUNK_SECONDS, Batch, Task, compute, load, outcome
 from .errors import Stopped, StudyError
 from .executors import Pool, Serial, pool_of

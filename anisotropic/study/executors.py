@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from ..environment import cores
-from ..extras import MissingExtra, require
+from .._support.environment import cores
+from .._support.extras import MissingExtra, require
 from .errors import Stopped, StudyError
 from .workers import Workers
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..names import nearest
+from .._support.names import nearest
 from .errors import StudyError
 from .files import canonical
 
-UNPAIRED = ("optimizer", "step")
+UNPAIRED = ("optimizer", "step_size")
 RESERVED = (
     "seed", "quick", "results", "executor", "workers", "timeout", "json", "quiet", "from_manifest", "help", "word",
 )  # fmt: skip

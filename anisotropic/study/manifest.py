@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..environment import environment
-from ..output import SCHEMA
+from .._support.environment import environment
+from .._support.output import SCHEMA
 from .files import canonical, write_text
 from .source import Definition
 from .store import FINISHED, Entry

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..output import visible
+from .._support.output import visible
 from .store import Record
 
 #: Failures that are told as they happen.

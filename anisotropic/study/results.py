@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..names import nearest
-from ..output import SCHEMA, number, plain, say, show
+from .._support.names import nearest
+from .._support.output import SCHEMA, number, plain, say, show
 from ..records import Verdict
 from . import spreadsheet
 from .errors import StudyError

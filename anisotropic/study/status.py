@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..output import SCHEMA, plain, visible
+from .._support.output import SCHEMA, plain, visible
 from .grid import Axes
 from .results import Results
 from .source import Definition

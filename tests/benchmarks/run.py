@@ -75,7 +75,6 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
 
     import latency
-
     from anisotropic.environment import environment
 
     print("start-up, threads, memory, batches ...", file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ def environment(folder: Path | None = None) -> dict[str, Any]:
     """
     from importlib.metadata import PackageNotFoundError, version
 
-    from . import __version__
+    from .. import __version__
 
     versions = {"anisotropic": __version__}
     for package in PACKAGES:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .output import number
-from .study.errors import StudyError
-from .study.files import write_text
-from .study.manifest import MANIFEST
-from .study.results import SUMMARY
+from .._support.output import number
+from .errors import StudyError
+from .files import write_text
+from .manifest import MANIFEST
+from .results import SUMMARY
 
 STYLE = """
 :root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }

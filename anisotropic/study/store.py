@@ -164,8 +164,8 @@ class Store:
                         shutil.copyfile(self.folder / name, folder / name)
                 file = folder / FILE
             address = f"{file.resolve().as_uri()}?mode={'ro' if mode == 'ro' else 'rw'}"
-            connection = stack.enter_context(contextlib.closing(sqlite3.connect(address, uri=True, timeout=30.0)))
             try:
+                connection = stack.enter_context(contextlib.closing(sqlite3.connect(address, uri=True, timeout=30.0)))
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.OperationalError as error:
                 if mode == "copy" or "locked" in str(error):

@@ -7,6 +7,7 @@ the driver's are refused, never stored.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -91,15 +92,11 @@ def outcome_of(
     values: Any = None
     try:
         try:
-            if signals is not None:
-                signals.interruptible = True
-            values = cell(**point) if seed is None else cell(**point, seed=seed)
+            with signals.cutting() if signals is not None else contextlib.nullcontext():
+                values = cell(**point) if seed is None else cell(**point, seed=seed)
         except KeyboardInterrupt:
             if values is None:
                 raise
-        finally:
-            if signals is not None:
-                signals.interruptible = False
         if not isinstance(values, dict):
             raise TypeError(f"cell returned {type(values).__name__}; expected a dict of arrays")
         scalars, arrays, digest = encode(values, point)

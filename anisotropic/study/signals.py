@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,12 +21,11 @@ class Signals:
     ----------
     asked : int
         How often Ctrl-C was pressed, or 1 after SIGTERM.
-    interruptible : bool
-        True while a cell computes in this thread: then Ctrl-C raises KeyboardInterrupt in it.
     """
 
     def __init__(self) -> None:
-        self.asked, self.interruptible = 0, False
+        self.asked, self._cutting = 0, False
+        self._thread = threading.get_ident()
         self._deadline = float("inf")
         self._before: dict[int, Any] = {}
 
@@ -44,13 +45,22 @@ class Signals:
         """True where running cells are given up: after a second Ctrl-C, or `GRACE` seconds after SIGTERM."""
         return self.asked > 1 or time.monotonic() > self._deadline
 
+    @contextlib.contextmanager
+    def cutting(self) -> Iterator[None]:
+        """Inside, a signal raises KeyboardInterrupt: for a cell that computes in the thread that drives."""
+        self._cutting = threading.get_ident() == self._thread
+        try:
+            yield
+        finally:
+            self._cutting = False
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1
-        if self.interruptible:
+        if self._cutting:
             raise KeyboardInterrupt
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self.asked = max(self.asked, 1)
         self._deadline = min(self._deadline, time.monotonic() + GRACE)
-        if self.interruptible:
+        if self._cutting:
             raise KeyboardInterrupt

@@ -121,7 +121,26 @@ def test_a_folder_that_everyone_may_write_is_named(fake, tmp_path, capsys):
     assert capsys.readouterr().err == ""
     tmp_path.chmod(0o1777)
     Study.load(fake)
-    assert f"everyone on this machine may write into {tmp_path}" in capsys.readouterr().err
+    assert f"everyone on this machine may write to {tmp_path}" in capsys.readouterr().err
+
+
+def test_only_the_study_imports_its_neighbours(tmp_path, monkeypatch):
+    """A file beside the study that is called like an optional package of some library does not run."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "library").mkdir()
+    probe = "try:\n    import near_d\n    FOUND = True\nexcept ImportError:\n    FOUND = False\n"
+    (tmp_path / "library" / "elsewhere_a.py").write_text(probe)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "near_d.py").write_text("import near_e\nK = near_e.K\n")
+    (tmp_path / "study" / "near_e.py").write_text("K = 7\n")
+    text = (
+        "import importlib, sys\nsys.path.append(LIBRARY)\nimport elsewhere_a\nAXES = {'n': [1]}\n"
+        "def cell(n):\n    name = 'near_' + 'd'\n"
+        "    return {'found': elsewhere_a.FOUND, 'k': importlib.import_module(name).K}\n"
+    )
+    (tmp_path / "study" / "s.py").write_text(text.replace("LIBRARY", repr(str(tmp_path / "library"))))
+    results = Study.load(tmp_path / "study" / "s.py").run(tmp_path / "r").one()
+    assert results == {"found": False, "k": 7}
 
 
 @posix

@@ -270,7 +270,7 @@ class TestDask:
             twelve().run(tmp_path / "r", executor="dask:garbage")
 
     def test_a_cluster_on_this_machine_is_closed_to_strangers(self, twelve, tmp_path):
-        distributed = pytest.importorskip("distributed")
+        distributed = pytest.importorskip("dask.distributed")
         pytest.importorskip("cryptography")
         seen: list[str] = []
 

@@ -30,14 +30,14 @@ A study is a plain module, here ``studies/noise_floor.py``::
     if __name__ == "__main__":
         raise SystemExit(an.study.main())
 
-It is called with ``python studies/noise_floor.py [run|plot|status] [--quick] [--results DIR] [--executor NAME]
-[--workers N] [--json] [--quiet] [--from-manifest FILE] [--batch 1,4] ...``; no word means run, then plot.
+It is called with ``python studies/noise_floor.py [run|plot|status|errors] [--quick] [--results DIR] [--executor NAME]
+[--workers N] [--timeout S] [--json] [--quiet] [--from-manifest FILE] [--batch 1,4] ...``; no word means run, then plot.
 ``anisotropic study run noise_floor`` is the same. Results go to ``results/noise_floor`` (``...-quick`` with --quick).
 
 A cell returns numbers, texts, arrays and `Verdict` records. If it returns `status` (of a `Run`) with a diverged
 replica, or raises FloatingPointError, its state is "diverged", which is a result; any other exception is "failed",
-stored with its traceback and tried again by the next run. A cell is named by its point, by the code that can change a
-number and by the package version: a second run computes what is missing, and a new label in `plot` costs nothing.
+stored with its traceback and tried again by the next run. A cell is named by its point and by the code that can change
+a number, that of this package included: a second run computes what is missing, and a new label in `plot` costs nothing.
 Exit codes: 0 done, 2 usage or a folder that cannot be used, 3 incomplete (the line that resumes is printed), 4 a bound
 was violated in a table of `results.verdicts`, 5 an extra is missing.
 

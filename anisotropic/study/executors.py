@@ -137,9 +137,14 @@ def _dask_client(address: str, width: int) -> Iterator[Any]:
                 reason = str(error) or type(error).__name__
                 raise StudyError(f"no Dask scheduler answers at {address!r} ({reason}); expected HOST:PORT") from None
         else:
+            silent = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker", "nanny")}
+            stack.enter_context(require("dask.config", "distributed").set(silent))
             cluster = stack.enter_context(
                 distributed.LocalCluster(
-                    n_workers=width, threads_per_worker=1, dashboard_address=None, security=_encryption(distributed)
+                    n_workers=width,
+                    threads_per_worker=1,
+                    security=_encryption(distributed),
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                 )
             )
             client = stack.enter_context(distributed.Client(cluster))

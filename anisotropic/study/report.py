@@ -7,6 +7,7 @@ import csv
 import html
 import io
 import json
+import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -145,14 +146,16 @@ def _content(folder: Path, name: str) -> bytes | None:
         return None
 
 
-def _absent(name: str) -> str:
-    return f'<p class="warn">{_text(name)} is listed in the summary but is not a file of this folder.</p>'
+def _absent(folder: Path, name: str) -> str:
+    gone = Path(name).name == name and not os.path.lexists(folder / name)
+    why = "missing" if gone else "is not a file of this folder"
+    return f'<p class="warn">{_text(name)} is listed in the summary but {why}.</p>'
 
 
 def _picture(folder: Path, file: str) -> str:
     content = _content(folder, file)
     if content is None:
-        return _absent(file)
+        return _absent(folder, file)
     data = base64.b64encode(content).decode()
     name = _text(file.removesuffix(".png").replace("_", " "))
     return f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
@@ -161,7 +164,7 @@ def _picture(folder: Path, file: str) -> str:
 def _csv(folder: Path, name: str) -> str:
     content = _content(folder, name)
     if content is None:
-        return _absent(name)
+        return _absent(folder, name)
     text = content.decode("utf-8", "replace")
     before = csv.field_size_limit(len(text) + 1)
     try:

@@ -21,6 +21,7 @@ from .._support.fingerprint.imports import closure_of
 from .errors import StudyError
 from .files import canonical
 from .grid import Axes, Grid
+from .neighbours import admit
 
 GRIDS = {"AXES", "QUICK"}
 #: A cell may change what its own fingerprint covers, such as a list in its closure; the fingerprint found after a run
@@ -156,8 +157,7 @@ def module_from(path: Path, text: str) -> ModuleType:
     name = f"anisotropic_study_{path.stem}_{hashlib.sha256(f'{path}|{content}'.encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    admit(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None, "a path that ends with .py has a loader"
     module = importlib.util.module_from_spec(spec)
@@ -176,8 +176,8 @@ def module_from(path: Path, text: str) -> ModuleType:
 def _warn_where_others_write(folder: Path) -> None:
     if os.name == "posix" and folder.stat().st_mode & stat.S_IWOTH:
         print(
-            f"Warning: everyone on this machine may write into {folder}; a file there that is called like a package "
-            "would be imported with the study. Move the study into a folder of your own.",
+            f"Warning: everyone on this machine may write to {folder}; a file there that is called like a module which "
+            "the study imports would run with it. Move the study into a folder of your own.",
             file=sys.stderr,
         )
 

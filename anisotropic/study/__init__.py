@@ -8,7 +8,7 @@ A study is a plain module, here ``studies/noise_floor.py``::
 
     AXES = {"optimizer": ["sgd", "adagrad"], "batch": [1, 4, 16, 64], "replicas": [256]}
     QUICK = {"batch": [1, 16], "replicas": [32]}       # optional: axes replaced by --quick
-    UNPAIRED = ("optimizer", "step_size")                   # optional: axes that do not change the seed (the default)
+    UNPAIRED = ("optimizer", "step_size")              # optional: axes that do not change the seed (the default)
 
     def include(optimizer, batch, replicas):           # optional: False drops a point of the product
         return True
@@ -50,8 +50,9 @@ from .._support.environment import environment
 from .command import main
 from .driver import Interrupted
 from .errors import Stopped, StudyError
+from .races import tightest
 from .results import Results
 from .store import Cell
 from .study import Study
 
-__all__ = ["Cell", "Interrupted", "Results", "Stopped", "Study", "StudyError", "environment", "main"]
+__all__ = ["Cell", "Interrupted", "Results", "Stopped", "Study", "StudyError", "environment", "main", "tightest"]

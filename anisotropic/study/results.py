@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 
 from .._support.names import nearest
 from .._support.output import SCHEMA, number, plain, say, show
+from ..evidence.entries import Race
 from ..records import Verdict
 from . import spreadsheet
 from .errors import StudyError
 from .files import canonical, write_bytes, write_text
 from .grid import Axes
+from .races import Races
 from .source import Definition
 from .store import FINISHED, Cell, Store
 
@@ -134,6 +136,14 @@ class Results:
             if name in cell.arrays:
                 out[tuple(kept[k].index(cell.point[k]) for k in kept)] = values[canonical(cell.point)]
         return out
+
+    def races(self, label: str | Callable[[dict[str, Any]], str] = "", **select: Any) -> Races:
+        """The races that the selected cells returned (``{**race.arrays()}``), to draw, to store and to speak of.
+
+        `label` names a race: a format string over the axes such as "M={batch}", or a function of the point.
+        """
+        found = [(c.point, Race.from_arrays(c.arrays)) for c in self.cells(**select) if "race" in c.arrays]
+        return Races(self, found, label or ", ".join(f"{axis}={{{axis}}}" for axis in self.axes))
 
     def _wanted(self, select: Mapping[str, Any]) -> Axes:
         wanted: Axes = {}

@@ -168,7 +168,7 @@ class TestRepeats:
         assert main(fake, ["--from-manifest", "first/manifest.json"]) == 3
         (fake.parent / "fail").unlink()
         assert main(fake, ["--from-manifest", "first/manifest.json"]) == 0
-        assert calls(fake)[2:] == ["sgd 4 0", "adagrad 4 0", "adagrad 4 0"]
+        assert sorted(calls(fake)[2:4]) == ["adagrad 4 0", "sgd 4 0"] and calls(fake)[4:] == ["adagrad 4 0"]
 
     def test_a_run_with_nothing_to_do_leaves_the_manifest(self, fake, monkeypatch):
         assert main(fake, ["--quick", "--results", "r"]) == 0

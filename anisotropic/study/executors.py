@@ -137,7 +137,8 @@ def _dask_client(address: str, width: int) -> Iterator[Any]:
                 reason = str(error) or type(error).__name__
                 raise StudyError(f"no Dask scheduler answers at {address!r} ({reason}); expected HOST:PORT") from None
         else:
-            silent: dict[str, list[str]] = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker", "nanny")}
+            parts = ("scheduler", "worker", "nanny")
+            silent: dict[str, list[str]] = {f"distributed.{part}.http.routes": [] for part in parts}
             stack.enter_context(require("dask.config", "distributed").set(silent))
             cluster = stack.enter_context(
                 distributed.LocalCluster(

@@ -11,7 +11,7 @@ from ..evidence.entries import THEOREM, TUNED, Race
 from ..intervals import Interval, Limits, t_limits
 from ..plotting import title
 from ..records import Verdict
-from .store import StudyError
+from .errors import StudyError
 
 if TYPE_CHECKING:
     from .results import Results

@@ -1,1 +1,1 @@
-"""What every layer may use: names, extras, output, fingerprints of code."""
+"""What does every part need? Names with suggestions, optional packages, output, versions, fingerprints of code."""

@@ -15,6 +15,7 @@ import numpy as np
 from numba import config
 from numpy.typing import ArrayLike
 
+from ..compiled.disk import ready
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector
 from . import loop
 from .assemble import assemble, facts_of
@@ -28,14 +29,14 @@ def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Pr
     out = np.empty((replicas, records, plan.columns))
     if progress is not None:
         progress(0, replicas)
-    loop.trajectories(*plan.functions, *plan.arguments, 0, 0, out)  # compiles in this thread, simulates nothing
+    kernel = ready(loop.trajectories, plan.functions, (*plan.arguments, 0, 0, out))
     pieces = max(threads, min(8 * threads, replicas)) if progress is not None else threads
     size = -(-replicas // pieces)
     size = -(-size // plan.tile) * plan.tile
     chunks = [(a, min(a + size, replicas)) for a in range(0, replicas, size)]
 
     def work(chunk: tuple[int, int]) -> int:
-        loop.trajectories(*plan.functions, *plan.arguments, *chunk, out)
+        kernel(*plan.arguments, *chunk, out)
         return chunk[1] - chunk[0]
 
     done = 0

@@ -41,7 +41,7 @@ def specialize(kernel: Any, functions: tuple[Any, ...]) -> Text:
     >>> @njit
     ... def twice(f, x):
     ...     return f(f(x))
-    >>> print(specialize(twice, (njit(abs),)).source)
+    >>> print(specialize(twice, (twice,)).source)
     def kernel(x):
         return f(f(x))
     """

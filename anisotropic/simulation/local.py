@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from ..batching.resize import compiled
 from ..batching.rules import bounded
+from ..compiled.disk import ready
 from ..compiled.random import Stream, chi_square, draw_rows, fill_normals
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
 from .assemble import assemble, facts_of
@@ -207,8 +208,8 @@ def simulate_local(
     record = record_steps(rounds, count(records, "records"))
     plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, {}, True)
     numbers = (workers, local_steps, first_batch, cap)
-    arguments = _arguments(plan, objective, optimizer, noise, rule, shift, numbers, test)
-    out = _execute(arguments, record, replicas, threads)
+    functions, arguments = _arguments(plan, objective, optimizer, noise, rule, shift, numbers, test)
+    out = _execute(functions, arguments, record, replicas, threads)
     return _run(out, record, w1, objective, optimizer, noise, rule, numbers, seed, test)
 
 
@@ -241,8 +242,8 @@ def _offsets(offsets: ArrayLike | None, workers: int, dim: int) -> FloatArray:
 def _arguments(
     plan: Any, objective: Objective, optimizer: Optimizer, noise: Noise, rule: BatchRule | None, shift: FloatArray,
     numbers: tuple[int, int, int, int], test: str,
-) -> tuple[Any, ...]:  # fmt: skip
-    """What the kernel takes but the record, the range of replicas and the output, from the plan of one machine."""
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
+    """The functions of the kernel, and what it takes but the record, the range of replicas and the output, from the plan of one machine."""
     d, rows = objective.dim, noise.law == "rows"
     workers, local, first_batch, cap = numbers
     parameters, arrays, sizes, _, key, _ = plan.arguments
@@ -255,7 +256,7 @@ def _arguments(
     interval, total = (rule.interval if rule else 1), (objective.samples if rows else 0)
     whole = (d, workers, local, first_batch, cap, interval, total, sizes[6])
     switches = (test == "samples", bool(rule and rule.shrink), noise.replace)
-    return *functions, plain, (start, step_size, state[0], lo, hi, shift), whole, switches, key
+    return functions, (plain, (start, step_size, state[0], lo, hi, shift), whole, switches, key)
 
 
 def _first(params: Any, dim: int, tile: int) -> Any:
@@ -267,13 +268,15 @@ def _first(params: Any, dim: int, tile: int) -> Any:
     return type(params)(**fields)
 
 
-def _execute(arguments: tuple[Any, ...], record: np.ndarray, replicas: int, threads: int | None) -> FloatArray:
+def _execute(
+    functions: tuple[Any, ...], arguments: tuple[Any, ...], record: np.ndarray, replicas: int, threads: int | None
+) -> FloatArray:
     threads = 1 if config.DISABLE_JIT else (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     out = np.empty((replicas, record.size, len(COLUMNS)))
-    local_trajectories(*arguments, record, 0, 0, out)
+    kernel = ready(local_trajectories, functions, (*arguments, record, 0, 0, out))
 
     def work(first: int, last: int) -> None:
-        local_trajectories(*arguments, record, first, last, out)
+        kernel(*arguments, record, first, last, out)
 
     edges = np.linspace(0, replicas, min(threads, replicas) + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:

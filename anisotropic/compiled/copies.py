@@ -64,8 +64,6 @@ class Copies:
             return self.of(thing)
         if isinstance(thing, types.ModuleType) and of_module(thing.__name__).kind == USER:
             return self.part(thing, attributes)
-        if isinstance(thing, types.FunctionType) and not _ours(thing):
-            raise NoFingerprint(f"{thing.__name__} is a Python function that Numba replaces by an overload")
         if getattr(thing, "nbytes", 0) > LARGEST_CONSTANT:
             raise NoFingerprint(f"a global array of {thing.nbytes} bytes is kept by address; pass it through params")
         return thing

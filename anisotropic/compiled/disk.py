@@ -20,6 +20,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CellType, FunctionType
 from typing import Any
 
 import llvmlite
@@ -27,11 +28,13 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import njit, typeof
+from numba.core.typing import templates
 
 from .._support.fingerprint import NoFingerprint, of_function
+from .._support.fingerprint.origin import OUTSIDE, USER, of_module
 from . import folder, generated
 from .copies import Copies, stand_in
-from .specialize import KERNEL, Text, Unsuited, specialize
+from .specialize import KERNEL, Text, specialize
 
 __all__ = ["KernelsNotKept", "ready"]
 
@@ -103,7 +106,8 @@ def _records(value: Any) -> list[str]:
     if not isinstance(value, tuple):
         return []
     cls = type(value)
-    return [f"{cls.__module__}.{cls.__qualname__}{getattr(cls, '_fields', '')}", *(r for v in value for r in _records(v))]
+    inner = [record for item in value for record in _records(item)]
+    return [f"{cls.__module__}.{cls.__qualname__}{getattr(cls, '_fields', '')}", *inner]
 
 
 def _load_or_build(kernel: Any, functions: tuple[Any, ...], types: tuple[Any, ...], records: list[str]) -> Any:
@@ -141,9 +145,34 @@ def _entry_name(kernel: Any, functions: tuple[Any, ...], types: tuple[Any, ...],
         [platform.python_implementation(), platform.python_version()],
         [numba.__version__, llvmlite.__version__, np.__version__, ".".join(map(str, llvm.llvm_version_info))],
         [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()],
+        _extensions(),
         settings,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def _extensions() -> list[tuple[str, str]]:
+    """Name and version of every package that taught Numba functions by overloads.
+
+    Raises
+    ------
+    NoFingerprint
+        Code of the user's did so: a kernel may reach it without naming it.
+    """
+    registry = templates.builtin_registry
+    templates_known = (*registry.functions, *registry.attributes)
+    taught = {t._overload_func for t in templates_known if hasattr(t, "_overload_func")}
+    taught |= {inner for f in taught for inner in _enclosed(f)}  # what register_jitable wraps
+    origins = {of_module(str(f.__globals__.get("__name__"))) for f in taught}
+    if any(origin.kind == USER for origin in origins):
+        raise NoFingerprint("a function of the user's extends Numba by an overload")
+    return sorted((origin.name, origin.version) for origin in origins if origin.kind == OUTSIDE)
+
+
+def _enclosed(function: Any) -> list[Any]:
+    """Functions in the closure of another."""
+    cells = (cell for cell in function.__closure__ or () if cell != CellType())
+    return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, FunctionType)]
 
 
 def _module(text: Text, symbols: dict[str, Any], file: str, name: str, cache: bool) -> Any:
@@ -169,15 +198,13 @@ def _load(entry: Path, files: dict[str, bytes], text: Text, symbols: dict[str, A
     """The kernel of an entry, or None; an entry that is damaged or does not load is removed."""
     if not entry.exists():
         return None
-    try:
+    with contextlib.suppress(Exception):  # whatever is wrong with it, a fresh one can be made
         if folder.whole(entry, files):
             compiled = _on_disk(entry, files, text, symbols)
             compiled.compile(types)
             if sum(compiled.stats.cache_hits.values()):
                 folder.used(entry)
                 return compiled
-    except Exception as problem:  # whatever is wrong with it, a fresh one can be made
-        _ = problem
     folder.remove(entry)
     return None
 

@@ -8,6 +8,7 @@ owner, mode and links are checked, and why the digests are a guard against accid
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -62,14 +63,9 @@ def opened() -> Path | None:
     if folder is None:
         return None
     try:
-        os.makedirs(folder.parent, exist_ok=True)
         if not os.path.lexists(folder):
-            with_mode = os.umask(0o077) if os.name == "posix" else 0
-            try:
-                os.makedirs(folder, 0o700, exist_ok=True)
-            finally:
-                if os.name == "posix":
-                    os.umask(with_mode)
+            os.makedirs(folder.parent, exist_ok=True)
+            os.makedirs(folder, 0o700, exist_ok=True)
         status = os.lstat(folder)
     except OSError as error:
         raise Unusable(f"{folder} cannot be made: {error.strerror}") from None
@@ -124,10 +120,8 @@ def publish(fresh: Path, entry: Path) -> None:
 
 def used(entry: Path) -> None:
     """Note that an entry was of use, for the order in which old ones go."""
-    try:
+    with contextlib.suppress(OSError):
         os.utime(entry / DIGESTS)
-    except OSError:
-        pass
 
 
 def remove(entry: Path) -> None:
@@ -138,6 +132,8 @@ def remove(entry: Path) -> None:
     except OSError:
         doomed = entry
     shutil.rmtree(doomed, ignore_errors=True)
+    if doomed.is_file():
+        doomed.unlink(missing_ok=True)
 
 
 def bound(folder: Path, limit: int | None = None) -> None:

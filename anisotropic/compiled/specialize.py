@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from numba.core.dispatcher import Dispatcher
 
-
 KERNEL = "kernel"
 
 

@@ -243,7 +243,7 @@ def _arguments(
     plan: Any, objective: Objective, optimizer: Optimizer, noise: Noise, rule: BatchRule | None, shift: FloatArray,
     numbers: tuple[int, int, int, int], test: str,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
-    """The functions of the kernel, and what it takes but the record, the range of replicas and the output, from the plan of one machine."""
+    """The functions of the kernel, and what it takes but the record, the range of replicas and the output."""
     d, rows = objective.dim, noise.law == "rows"
     workers, local, first_batch, cap = numbers
     parameters, arrays, sizes, _, key, _ = plan.arguments

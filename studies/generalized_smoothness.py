@@ -1,9 +1,9 @@
 """What does AdaGrad need where curvature grows with the gradient? No gradient bound; that is not the same as winning.
 
 cosh, x^4/4 and e^x in ten coordinates, all started at the same distance, no box; curvature at most L0 + L1 |gradient|.
-(a) Mean l1 norm of the gradient against the step, for every method, beside AdaGrad's bound up to its largest step.
+(a) Mean l1 norm of the gradient against the step, for every method, beside AdaGrad's bound up to its largest step size.
 (b) The step beyond which SGD explodes, by bisection without noise, beside its closed form, against the start.
-Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned steps are chosen on other seeds.
+Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned step sizes are chosen on other seeds.
 """
 
 import numpy as np
@@ -113,7 +113,7 @@ def plot(results):
                 ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
             ax.set(xscale="log", yscale="log", xlabel="step_size", title=TITLES[name])
             ax.set_ylim(bottom, top)
-            ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} steps")
+            ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} iterations")
         last = axes.flat[len(names)]
         draw_thresholds(last, results, [n for n in names if n != "exponential"])
         for ax in axes.flat[len(names) + 1 :]:
@@ -139,7 +139,7 @@ def report(results, names):
     results.verdicts(
         [(f"{n}, step {c['adagrad'][f'{w} step']:.3g}", c["adagrad"][w]) for n, c in cells.items()
          for w in ("tightest", "largest")],
-        title="AdaGrad where the bound is tightest, and at its largest step",
+        title="AdaGrad where the bound is tightest, and at its largest step size",
     )  # fmt: skip
     rows = [
         {"objective": n, "method": m, "step_size": step_size, "l1": np.mean(c["l1"][k]), "diverged": c["diverged"][k]}
@@ -153,8 +153,8 @@ def report(results, names):
         cell, ours = cells[name], cells[name]["adagrad"]
         means = [f"{an.plotting.title(m)} {np.mean(c['l1'][c['best']]):.3g}" for m, c in cell.items()]
         results.say(
-            f"{name}, tuned: mean l1 norms {', '.join(means)}; the gradient at the start alone, over {STEPS:,} steps, "
-            f"makes {first_gradient(name) / STEPS:.3g} of each. AdaGrad within the theorem's cap: "
+            f"{name}, tuned: mean l1 norms {', '.join(means)}; the gradient at the start alone, over {STEPS:,} "
+            f"iterations, makes {first_gradient(name) / STEPS:.3g} of each. AdaGrad within the theorem's cap: "
             f"{np.mean(ours['l1'][ours['best allowed']]):.3g}."
         )
         for other in ("sgd", "adagrad_norm"):
@@ -163,13 +163,13 @@ def report(results, names):
                 ratio = an.intervals.ratio_interval(cell[other]["l1"][j], ours["l1"][k], level=0.01)
                 verdict = "AdaGrad wins" if ratio.low > 1 else "AdaGrad loses" if ratio.high < 1 else "undecided"
                 results.say(
-                    f"{name}, equal samples: l1 norm of tuned {an.plotting.title(other)} (step {GRID[j]:.3g}) over "
-                    f"that of AdaGrad, {which} (step {GRID[k]:.3g}), is {ratio.estimate:.3f} "
+                    f"{name}, equal samples: l1 norm of tuned {an.plotting.title(other)} (step size {GRID[j]:.3g}) "
+                    f"over that of AdaGrad, {which} (step size {GRID[k]:.3g}), is {ratio.estimate:.3f} "
                     f"[{ratio.low:.3f}, {ratio.high:.3f}], level 0.01: {verdict}."
                 )
         edges = [an.plotting.title(m) for m, c in cells[name].items() if c["best"] in (0, GRID.size - 1)]
         if edges:
-            results.say(f"Grid edge: on {name} the best step of {', '.join(edges)} lies at an end.")
+            results.say(f"Grid edge: on {name} the best step size of {', '.join(edges)} lies at an end.")
     errors = [
         (abs(np.log(c.arrays["lost"] / threshold(c.point["objective"], c.point["start"]))), c.point)
         for c in results.cells(part="threshold")

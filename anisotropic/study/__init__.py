@@ -49,8 +49,9 @@ from __future__ import annotations
 from .._support.environment import environment
 from .command import main
 from .driver import Interrupted
+from .races import tightest
 from .results import Results
 from .store import Cell, StudyError
 from .study import Study
 
-__all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main"]
+__all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main", "tightest"]

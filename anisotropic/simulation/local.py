@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from ..batching.resize import compiled
 from ..batching.rules import bounded
+from ..compiled.disk import ready
 from ..compiled.random import Stream, chi_square, draw_rows, fill_normals
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
 from .assemble import assemble, facts_of
@@ -221,8 +222,11 @@ def simulate_local(
     )  # fmt: skip
     out = np.full((replicas, record.size, len(columns())), np.nan)
 
+    given = (*layout[1:], meeting)
+    compiled_kernel = ready(local_trajectories, functions, (*given, 0, 0, out, np.zeros(2, np.int64)))
+
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
-        local_trajectories(*functions, *layout[1:], meeting, first, last, out, signal)
+        compiled_kernel(*given, first, last, out, signal)
 
     in_chunks(kernel, replicas, rounds, threads=threads)
     facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)

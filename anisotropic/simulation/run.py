@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..compiled.disk import ready
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector
 from . import loop
 from .assemble import assemble, facts_of
@@ -96,8 +97,11 @@ def simulate(
     layout = make_layout(objective, optimizer, noise, w1, record, batch_size, seed, measures, means=running_means)
     out = np.full((replicas, record.size, len(loop.columns(list(measures)))), np.nan)
 
+    given = layout[1:]
+    compiled = ready(loop.trajectories, layout.functions, (*given, 0, 0, out, np.zeros(2, np.int64)))
+
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
-        loop.trajectories(*layout.functions, *layout[1:], first, last, out, signal)
+        compiled(*given, first, last, out, signal)
 
     in_chunks(kernel, replicas, steps, tile=layout.lanes.tile, threads=threads, progress=progress)
     facts = facts_of(objective, optimizer, noise, batch_size, seed)

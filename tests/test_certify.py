@@ -4,13 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from rounding import EPS
 
 import anisotropic as an
 from anisotropic import certify, extras
 from anisotropic.evidence.certify import worst_case
-
-from rounding import EPS
-
 
 WIDTH = 1e-5  # of the value: what `worst_case` promises, however far the solver came on this processor
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import twin
 from numba import njit
+from rounding import EPS
 
 import anisotropic as an
 
@@ -44,6 +45,7 @@ def both(optimizer, update, *, dim=5, box=(-1.0, 1.0), steps=60, batch_size=3, r
 )
 @pytest.mark.parametrize("dim", [5, 70])
 def test_every_statistic_equals_the_twin(optimizer, update, dim):
+    """Up to the normals, which are good to 2e-7 (test_random), hence to some 1e-5 in a sum over 60 steps."""
     run, slow = both(optimizer, copy.deepcopy(update), dim=dim)
     for name, expected in slow.items():
         np.testing.assert_allclose(run[name], expected[:, run.steps - 1], rtol=2e-5, atol=1e-7, err_msg=name)
@@ -165,7 +167,8 @@ def test_parity_with_torch_over_1000_noiseless_steps(kind):
         theirs.step()
         gaps.append(float(0.5 * (t_h * w.detach() ** 2).sum()))
     expected = np.array(gaps)[run.steps - 1]
-    assert np.abs(run.gap[0] - expected).max() < 1e-12
+    # 1,000 steps, each of some 8 operations on w, whose entries are 1 at most and weigh h in the gap's slope.
+    assert np.abs(run.gap[0] - expected).max() < 1000 * 8 * EPS * h.sum()
 
 
 def exact_cells():

@@ -15,12 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..compiled.leaf import FLAGS
 from ..compiled.random import fill_normals, key_words
-from ..records import Optimizer, Schedule, count, float_parameter, float_vector
+from ..records import FloatArray, Optimizer, Schedule, count, float_parameter, float_vector
 from .linear import as_covariance, as_weights, deep_linear_diagonals
 from .statistic import r_med
-
-FloatArray = NDArray[np.float64]
-
 
 _cached = njit(fastmath=FLAGS, error_model="numpy", nogil=True, cache=True)
 

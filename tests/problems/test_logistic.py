@@ -5,13 +5,12 @@ import os
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from rounding import EPS, sums_apart
 from scipy import optimize, sparse, special
 
 from anisotropic import datasets, smoothness
 from anisotropic.problems import logistic_minimum, quadratic
 from anisotropic.problems.logistic import DenseRows, SparseRows, logistic_regression, noise_level
-
-from rounding import EPS, sums_apart
 
 PROMISED = 1e-12  # `minimum` is certified to this
 ULPS = 6  # of the softplus and of the sigmoid, see test_random

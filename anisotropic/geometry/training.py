@@ -16,11 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 from ..compiled.disk import ready
 from ..compiled.leaf import leaf
 from ..compiled.random import fill_normals, key_words
-from ..records import Optimizer, Schedule, count, float_parameter, float_vector, initial_state, spread
+from ..records import (
+    FloatArray,
+    Optimizer,
+    Schedule,
+    count,
+    float_parameter,
+    float_vector,
+    initial_state,
+    spread,
+)
 from .linear import as_covariance, as_weights, deep_linear_diagonals
 from .statistic import r_med
-
-FloatArray = NDArray[np.float64]
 
 
 class LinearRun(NamedTuple):

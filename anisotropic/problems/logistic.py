@@ -220,7 +220,7 @@ def logistic_regression(X: Any, y: ArrayLike, *, l2: float = 0.0, box: Box | Non
     One feature, always 1, and three of four labels positive: w* = log 3, and f* is the entropy of (3/4, 1/4).
 
     >>> f = logistic_regression(np.ones((4, 1)), [1, 1, 1, -1])
-    >>> round(float(np.exp(f.minimizer[0])), 12), f.smoothness.tolist()
+    >>> round(float(np.exp(f.minimizer[0])), 9), f.smoothness.tolist()
     (3.0, [0.25])
     """
     matrix, labels = _checked(X, y)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sympy
 
 from .. import batching, bounds, noises, optimizers, problems
 from ..bounds import symbols
@@ -122,7 +121,8 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
-    if "eps" in bound.constants and sympy.Eq(symbols.uniform_eps, 0) not in bound.conditions:
+    without = any(c.lhs == symbols.uniform_eps and c.rhs == 0 for c in bound.conditions)
+    if "eps" in bound.constants and not without:
         axes["log10_eps"] = (-4.0, 2.0)
     if "beta" in bound.constants:
         axes["log10_forgetting"] = (-3.0, -0.01)

@@ -40,12 +40,19 @@ class Probability(NamedTuple):
     p: float
 
 
-class Phases(NamedTuple):
-    """Standard deviation of one sample, probability of a jump, and the number of iterations that have jumps."""
+class Jumps(NamedTuple):
+    """Standard deviation of one sample and the probability of its rare value."""
 
     sigma: FloatArray
-    p: float
-    switch: float
+    jump_probability: float
+
+
+class Phases(NamedTuple):
+    """Standard deviation of one sample, probability of its rare value, and the number of iterations that have one."""
+
+    sigma: FloatArray
+    jump_probability: float
+    first_phase: float
 
 
 class Relative(NamedTuple):
@@ -113,7 +120,7 @@ def add_sparse(gradient, normals, batch_size, stream, params):
 @leaf
 def add_two_point(gradient, normals, batch_size, stream, params):
     """Add the mean of M samples sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)): one binomial."""
-    p = params.p
+    p = params.jump_probability
     for j in range(gradient.size):
         excess = random.binomial(batch_size, p, stream, j) / batch_size - p
         gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
@@ -121,9 +128,8 @@ def add_two_point(gradient, normals, batch_size, stream, params):
 
 @leaf
 def add_two_phase(gradient, normals, batch_size, stream, params):
-    """Add what `add_two_point` adds in the first `switch` iterations, and the mean of M signs after them."""
-    skewed = stream.step <= params.switch
-    p = params.p if skewed else 0.5
+    """Add what `add_two_point` adds in the iterations of the first phase, and the mean of M signs after them."""
+    p = params.jump_probability if stream.step <= params.first_phase else 0.5
     for j in range(gradient.size):
         excess = random.binomial(batch_size, p, stream, j) / batch_size - p
         gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
@@ -186,23 +192,23 @@ def two_point(sigma: ArrayLike, p: float) -> Noise:
     With p of the order of 1/T it is a law of rare jumps: for about T iterations nothing is seen but the small value.
     """
     s, p = _sigma(sigma), _inner_fraction(p)
-    return Noise("two_point", add_two_point, Probability(s, p), sigma=s, law="bounded")
+    return Noise("two_point", add_two_point, Jumps(s, p), sigma=s, law="bounded")
 
 
-def two_phase(sigma: ArrayLike, p: float, switch: int) -> Noise:
-    """`two_point` noise in iterations 1 to `switch`, `rademacher` noise after them; sigma is the same in both.
+def two_phase(sigma: ArrayLike, p: float, first_phase: int) -> Noise:
+    """`two_point` noise in iterations 1 to `first_phase`, `rademacher` noise after them; sigma is the same in both.
 
     A law that changes with the iteration: it pushes AdaGrad away while its steps are long, then shortens them.
 
     Examples
     --------
     >>> import anisotropic as an
-    >>> noise = an.noises.two_phase(1.0, p=0.01, switch=100)
-    >>> noise.law, noise.params.switch
+    >>> noise = an.noises.two_phase(1.0, p=0.01, first_phase=100)
+    >>> noise.law, noise.params.first_phase
     ('bounded', 100.0)
     """
     s, p = _sigma(sigma), _inner_fraction(p)
-    phases = Phases(s, p, float(count(switch, "switch")))
+    phases = Phases(s, p, float(count(first_phase, "first_phase")))
     return Noise("two_phase", add_two_phase, phases, sigma=s, law="bounded")
 
 

@@ -95,7 +95,7 @@ def test_two_phases_are_two_laws(batch_size):
 
 
 def test_phases_are_refused_with_a_sentence():
-    with pytest.raises(ValueError, match=r"switch = 2.5; expected a whole number of at least 1"):
+    with pytest.raises(ValueError, match=r"first_phase = 2.5; expected a whole number of at least 1"):
         N.two_phase(1.0, 0.1, 2.5)
     with pytest.raises(ValueError, match="p = 1 leaves no noise"):
         N.two_phase(1.0, 1.0, 3)

@@ -20,13 +20,13 @@ from .symbols import (
     R,
     T,
     eps,
-    p,
+    first_phase,
+    gradient_bound,
+    jump_probability,
     rho,
     scalar,
     sigma,
-    slope,
     step_size,
-    switch,
     total,
     uniform_step_size,
 )
@@ -54,9 +54,9 @@ def _quiet(c: dict[str, float], length: int, inside: bool) -> Quiet | None:
 
     `inside` says where eps stands. Every gradient after the first is slope - push < 0.
     """
-    push, eta, e = _pushed(c["sigma"], c["p"]), c["step_size"], c["eps"]
-    first = min(c["L"] * c["R"], c["slope"])
-    net = push - c["slope"]
+    push, eta, e = _pushed(c["sigma"], c["jump_probability"]), c["step_size"], c["eps"]
+    first = min(c["L"] * c["R"], c["gradient_bound"])
+    net = push - c["gradient_bound"]
     if net <= 0 or c["L"] <= 0:
         return None
     roots = (push + first) ** 2 + np.arange(1, max(length - 1, 1)) * net**2
@@ -67,7 +67,7 @@ def _quiet(c: dict[str, float], length: int, inside: bool) -> Quiet | None:
         moves = net / (np.sqrt(roots) + e)
         start = (push - first) / (push - first + e)
     later = eta * (start + np.concatenate([[0.0], np.cumsum(moves)])) - c["R"]
-    if length < 2 or later[0] * c["L"] < c["slope"]:
+    if length < 2 or later[0] * c["L"] < c["gradient_bound"]:
         return None
     return Quiet(np.concatenate([[c["R"]], later]), first, push)
 
@@ -91,21 +91,22 @@ def _over_coordinates(
 def _drift(values: dict[str, Any]) -> dict[str, float]:
     """Mean over t of P(no jump before t) times the gap on the quiet path."""
     def one(c: dict[str, float]) -> tuple[float, float]:
-        steps, bend = int(c["T"]), c["slope"] / c["L"] if c["L"] > 0 else np.inf
+        steps, bend = int(c["T"]), c["gradient_bound"] / c["L"] if c["L"] > 0 else np.inf
         R_ = c["R"]
-        bias = c["slope"] * (R_ - bend / 2) if bend < R_ else c["L"] * R_**2 / 2
+        bias = c["gradient_bound"] * (R_ - bend / 2) if bend < R_ else c["L"] * R_**2 / 2
         quiet = _quiet(c, steps, inside=False)
         if quiet is None:
             return bias / steps, 0.0
-        unseen = np.exp(c["M"] * np.arange(1, steps) * np.log1p(-c["p"]))
-        return bias / steps, c["slope"] * float(unseen @ (quiet.path[1:] - bend / 2)) / steps
+        unseen = np.exp(c["M"] * np.arange(1, steps) * np.log1p(-c["jump_probability"]))
+        return bias / steps, c["gradient_bound"] * float(unseen @ (quiet.path[1:] - bend / 2)) / steps
 
     return _over_coordinates(values, one)
 
 
 _t, _i, _S = Symbol("t", integer=True, positive=True), Symbol("i", integer=True, positive=True), scalar("S")
-_push = sigma * sqrt(p / (1 - p))
-_curve = step_size * Sum(1 / sqrt((_push / (_push - slope)) ** 2 + _i), (_i, 1, _t - 2))
+_p, _m = jump_probability, gradient_bound
+_push = sigma * sqrt(_p / (1 - _p))
+_curve = step_size * Sum(1 / sqrt((_push / (_push - _m)) ** 2 + _i), (_i, 1, _t - 2))
 adagrad_drift_lower = Bound(
     "adagrad_drift_lower",
     "mean_gap",
@@ -113,15 +114,15 @@ adagrad_drift_lower = Bound(
     forms={
         "path": Solver(
             _drift,
-            (L, slope, sigma, p, R, step_size, eps, T, M),
+            (L, gradient_bound, sigma, jump_probability, R, step_size, eps, T, M),
             Eq(
                 _S,
-                total(slope * Sum((1 - p) ** (M * (_t - 1)) * (step_size + _curve - slope / (2 * L)), (_t, 2, T))) / T,
+                total(_m * Sum((1 - _p) ** (M * (_t - 1)) * (step_size + _curve - _m / (2 * L)), (_t, 2, T))) / T,
                 evaluate=False,
             ),
         )
     },
-    conditions=[Lt(p, 1), Eq(rho, 0)],
+    conditions=[Lt(_p, 1), Eq(rho, 0)],
     requires=Requires(
         optimizers="adagrad", preset="convex", properties={"convex", "separable"}, box=False, objectives="Huber",
         noises="two_point",
@@ -129,9 +130,9 @@ adagrad_drift_lower = Bound(
     source=Source("liu2023convergence", "2209.14827", "AdaGrad(Norm) on the whole space", "derived here"),
     title="AdaGrad without a box on Huber functions under rare jumps: noise alone drives it away",
     assumptions=[
-        "the noise has its rare value with probability p in one sample, away from the drift",
+        "the noise has its rare value with probability p = jump_probability in one sample, away from the drift",
         "the printed equation is that of R = 0 and eps = 0; a coordinate adds its first gap only, unless the push "
-        "sigma_j sqrt(p/(1-p)) exceeds slope_j and the first step ends on the straight part",
+        "sigma_j sqrt(p/(1-p)) exceeds m_j = gradient_bound_j and the first step ends on the straight part",
     ],
 )
 
@@ -152,8 +153,9 @@ def drift_instance(T: int, d: int = 1, M: int = 1, sigma: float = 1.0, step_size
     rare = 1 / (M * T)
     straight = (1 - T**-0.25) * _pushed(sigma, rare)
     return {
-        "L": np.full(d, 20 * straight / step_size), "slope": np.full(d, straight), "sigma": np.full(d, float(sigma)),
-        "R": np.zeros(d), "p": rare, "step_size": step_size, "eps": 0.0, "T": T, "M": M,
+        "L": np.full(d, 20 * straight / step_size), "gradient_bound": np.full(d, straight),
+        "sigma": np.full(d, float(sigma)), "jump_probability": rare, "R": np.zeros(d),
+        "step_size": step_size, "eps": 0.0, "T": T, "M": M,
     }  # fmt: skip
 
 
@@ -166,13 +168,13 @@ def _two_phases(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _one_coordinate(c: dict[str, float]) -> tuple[float, float]:
-    steps, n, m, s, eta = int(c["T"]), int(c["switch"]), c["slope"], c["sigma"], c["step_size"]
+    steps, n, m, s, eta = int(c["T"]), int(c["first_phase"]), c["gradient_bound"], c["sigma"], c["step_size"]
     bias = min(c["L"] * c["R"], m) / steps
     quiet = _quiet(c, min(n + 1, steps), inside=True)
     if quiet is None:
         return bias, 0.0
     pushed = quiet.path.size
-    still = np.exp(np.arange(1, pushed) * np.log1p(-c["p"]))
+    still = np.exp(np.arange(1, pushed) * np.log1p(-c["jump_probability"]))
     mass = float(np.sum(still))
     if steps > pushed and s > m:
         after = c["eps"] ** 2 + (quiet.push - quiet.first) ** 2 + (n - 1) * (quiet.push - m) ** 2
@@ -188,8 +190,12 @@ nonconvex_adagrad_lower = Bound(
     "nonconvex_adagrad_lower",
     "gradient_l1",
     "lower",
-    forms={"path": Solver(_two_phases, (L, slope, sigma, p, switch, R, uniform_step_size, eps, T, M))},
-    conditions=[Lt(p, 1), Eq(M, 1), Gt(eps, 0), Eq(rho, 0)],
+    forms={
+        "path": Solver(
+            _two_phases, (L, gradient_bound, sigma, jump_probability, first_phase, R, uniform_step_size, eps, T, M)
+        )
+    },
+    conditions=[Lt(_p, 1), Eq(M, 1), Gt(eps, 0), Eq(rho, 0)],
     requires=Requires(
         optimizers="adagrad", preset="nonconvex", properties="separable", box=False, objectives="Huber",
         noises="two_phase",
@@ -197,9 +203,9 @@ nonconvex_adagrad_lower = Bound(
     source=Source("jiang2025provable", "2406.04592", "AdaGrad in the l1 norm", "derived here"),
     title="AdaGrad on Huber functions under noise of two phases: the last noise term of nonconvex_adagrad is needed",
     assumptions=[
-        "rare jumps for `switch` iterations, then signs; sigma_j is the same in both",
-        "a coordinate adds its first gradient only, unless the push sigma_j sqrt(p/(1-p)) exceeds slope_j and the "
-        "first step ends on the straight part",
+        "rare jumps for first_phase iterations, then signs; sigma_j is the same in both",
+        "a coordinate adds its first gradient only, unless the push sigma_j sqrt(p/(1-p)) exceeds m_j = "
+        "gradient_bound_j and the first step ends on the straight part",
     ],
 )
 
@@ -221,6 +227,7 @@ def two_phase_instance(T: int, d: int = 1, sigma: float = 1.0, step_size: float 
     rare = 0.5 / first
     straight = 0.75 * _pushed(sigma, rare)
     return {
-        "L": np.full(d, 20 * straight / step_size), "slope": np.full(d, straight), "sigma": np.full(d, float(sigma)),
-        "R": np.zeros(d), "p": rare, "switch": first, "step_size": step_size, "eps": 0.01 * straight, "T": T, "M": 1,
+        "L": np.full(d, 20 * straight / step_size), "gradient_bound": np.full(d, straight),
+        "sigma": np.full(d, float(sigma)), "jump_probability": rare, "first_phase": first, "R": np.zeros(d),
+        "step_size": step_size, "eps": 0.01 * straight, "T": T, "M": 1,
     }  # fmt: skip

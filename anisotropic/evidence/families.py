@@ -121,7 +121,7 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
-    without = any(c.lhs == symbols.uniform_eps and c.rhs == 0 for c in bound.conditions)
+    without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
     if "eps" in bound.constants and not without:
         axes["log10_eps"] = (-4.0, 2.0)
     if "beta" in bound.constants:
@@ -136,12 +136,12 @@ def huber_axes(bound: Bound) -> Axes:
     if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
         for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
             del axes[name]
-    if "p" in bound.constants:
+    if "jump_probability" in bound.constants:
         del axes["skew"]
         axes |= {"log10_p": (-4.0, -0.3), "start": (0.0, 0.0)}  # from the minimizer, so that only the noise counts
-    if "switch" in bound.constants:
+    if "first_phase" in bound.constants:
         del axes["log2_batch"]
-        axes["log2_switch"] = (0.0, 9.0)
+        axes["log2_first_phase"] = (0.0, 9.0)
     if not _boxed(bound):
         del axes["centre"]
     return axes
@@ -186,8 +186,8 @@ def _noise(bound: Bound, at: Mapping[str, float], sigma: FloatArray) -> Noise:
     if {"gaussian"} & {*bound.requires.laws, *bound.requires.noises}:
         return noises.gaussian(sigma)
     rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
-    if "log2_switch" in at:
-        return noises.two_phase(sigma, rare, round(2 ** at["log2_switch"]))
+    if "log2_first_phase" in at:
+        return noises.two_phase(sigma, rare, round(2 ** at["log2_first_phase"]))
     return noises.two_point(sigma, rare)
 
 
@@ -228,10 +228,11 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
         said.append(f"{bound.requires.batch} at {10 ** at['log10_eta']:.3g}")
     if "log10_sigma" in at:
         noise = huber_setup(bound, at).noise
+        rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
         said.append(f"sigma_j = {profile(10 ** at['log10_sigma'], at['sigma_decay'])}")
-        said.append("gaussian noise" if noise.name == "gaussian" else f"two-point noise, p = {noise.params.p:.2g}")
-        if "log2_switch" in at:
-            said.append(f"signs after {noise.params.switch:.0f} iterations")
+        said.append("gaussian noise" if noise.name == "gaussian" else f"two-point noise, p = {rare:.2g}")
+        if "log2_first_phase" in at:
+            said.append(f"signs after {noise.params.first_phase:.0f} iterations")
     if "centre" in at:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")

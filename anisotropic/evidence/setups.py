@@ -230,8 +230,9 @@ def _adagrad_drift_lower() -> Setup:
     from ..bounds.drift import drift_instance
 
     known = drift_instance(1000)
-    f = problems.huber(known["L"], known["slope"] / known["L"])
-    noise, optimizer = noises.two_point(known["sigma"], known["p"]), optimizers.adagrad(known["step_size"])
+    f = problems.huber(known["L"], known["gradient_bound"] / known["L"])
+    noise = noises.two_point(known["sigma"], known["jump_probability"])
+    optimizer = optimizers.adagrad(known["step_size"])
     return Setup(bounds.adagrad_drift_lower, f, optimizer, noise, 0.0, 1000, replicas=1024, records=1)
 
 
@@ -240,8 +241,8 @@ def _nonconvex_adagrad_lower() -> Setup:
     from ..bounds.drift import two_phase_instance
 
     known = two_phase_instance(10_000)
-    f = problems.huber(known["L"], known["slope"] / known["L"])
-    noise = noises.two_phase(known["sigma"], known["p"], known["switch"])
+    f = problems.huber(known["L"], known["gradient_bound"] / known["L"])
+    noise = noises.two_phase(known["sigma"], known["jump_probability"], known["first_phase"])
     optimizer = optimizers.adagrad(known["step_size"], eps=known["eps"], preset="nonconvex")
     return Setup(bounds.nonconvex_adagrad_lower, f, optimizer, noise, 0.0, 10_000, replicas=256, records=1)
 

@@ -100,8 +100,8 @@ def certified_constants(
     if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0 and "M" in known:
         known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
     if objective.gradient_bound is not None:
-        known["slope"] = objective.gradient_bound
-    for name in ("p", "switch"):
+        known["gradient_bound"] = objective.gradient_bound
+    for name in ("jump_probability", "first_phase"):
         if isinstance(value := getattr(noise.params, name, None), float):
             known[name] = value
     if objective.generalized_smoothness is not None:

@@ -10,10 +10,10 @@ from anisotropic.bounds.lower import TIGHT
 positive = st.floats(0.05, 20)
 vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
 CONSTANTS = st.fixed_dictionaries(
-    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "slope"), vectors)
+    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "gradient_bound"), vectors)
     | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0.01, 2), "delta": st.floats(0.001, 0.5)}
     | {"Delta": positive, "beta": st.floats(0.3, 0.99), "relative": st.floats(0.05, 1)}
-    | {"p": st.floats(1e-4, 0.9), "switch": st.floats(1, 100)}
+    | {"jump_probability": st.floats(1e-4, 0.9), "first_phase": st.floats(1, 100)}
 )
 SCALE = st.floats(0.1, 10)
 NAMES = list(bounds)
@@ -54,7 +54,7 @@ def ready(name, c):
 def scaled(name, c, factor=1.0, a=1.0):
     """The constants of factor * f(a u) as a function of u."""
     both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
-    both |= {"slope": (1, 1)}
+    both |= {"gradient_bound": (1, 1)}
     powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
     powers["step_size"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
     return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}

@@ -66,7 +66,8 @@ def drift_constants(rng, T):
     push, eta = sigma * np.sqrt(rare / (1 - rare)), 10 ** rng.uniform(-1, 1)
     slope = theta * push
     return {
-        "L": 10 ** rng.uniform(-0.1, 2) * slope / eta, "slope": slope, "sigma": sigma, "p": rare, "T": T,
+        "L": 10 ** rng.uniform(-0.1, 2) * slope / eta, "gradient_bound": slope, "sigma": sigma,
+        "jump_probability": rare, "T": T,
         "R": rng.choice([0.0, 10 ** rng.uniform(-3, 0)]) * eta, "step_size": eta,
         "eps": rng.choice([0.0, 1.0]) * push * 10 ** rng.uniform(-2, 1), "M": 1,
     }  # fmt: skip
@@ -78,10 +79,10 @@ def test_drift_against_exact_expectations(exact):
     for _ in range(400):
         T = int(rng.integers(1, 11))
         k = drift_constants(rng, T)
-        value, gradient = huber(k["L"], k["slope"])
+        value, gradient = huber(k["L"], k["gradient_bound"])
         start = k["R"] * rng.choice([-1, 1])
         update = exact.adagrad(k["step_size"], k["eps"])
-        mean = exact.walk(value, gradient, update, start, T, np.array([k["sigma"]]), p=k["p"]).mean_gap
+        mean = exact.walk(value, gradient, update, start, T, np.array([k["sigma"]]), p=k["jump_probability"]).mean_gap
         claim = bounds.adagrad_drift_lower(**k)
         assert claim <= mean * (1 + 1e-12)
         if claim > 0:
@@ -92,11 +93,10 @@ def test_drift_against_exact_expectations(exact):
 
 def test_a_batch_needs_every_sample_quiet():
     """With M samples a batch is quiet with probability (1-p)^M, and then shows what one sample shows."""
-    k = bounds.drift_instance(200) | {"p": 0.004}
+    k = bounds.drift_instance(200) | {"jump_probability": 0.004}
     unseen = (1 - 0.004) ** 5
-    assert bounds.adagrad_drift_lower(**k | {"M": 5}) == pytest.approx(
-        bounds.adagrad_drift_lower(**k | {"p": 1 - unseen, "sigma": _same_push(0.004, 1 - unseen)}), rel=1e-12
-    )
+    one = k | {"jump_probability": 1 - unseen, "sigma": _same_push(0.004, 1 - unseen)}
+    assert bounds.adagrad_drift_lower(**k | {"M": 5}) == pytest.approx(bounds.adagrad_drift_lower(**one), rel=1e-12)
 
 
 def _same_push(rare, other):
@@ -125,7 +125,8 @@ def test_the_drift_does_not_fall_with_the_number_of_updates():
 
 def slow_drift(k):
     """The page's formula at R = eps = 0 and M = 1, term by term."""
-    slope, L, eta, rare, T = float(k["slope"][0]), float(k["L"][0]), k["step_size"], k["p"], k["T"]
+    slope, L, eta = float(k["gradient_bound"][0]), float(k["L"][0]), k["step_size"]
+    rare, T = k["jump_probability"], k["T"]
     push = float(k["sigma"][0]) * (rare / (1 - rare)) ** 0.5
     kappa, place, total = push / (push - slope), eta, 0.0
     for t in range(2, T + 1):
@@ -145,13 +146,13 @@ def test_the_constant_of_theorem_b(T):
 
 def two_phase_walk(k, start):
     """Exact mean of |f'(w_t)| over all paths: a skewed coin in the first phase, a fair one after it."""
-    T, n, s = k["T"], int(k["switch"]), k["sigma"]
+    T, n, s = k["T"], int(k["first_phase"]), k["sigma"]
     bits = (np.arange(2**T)[:, None] >> np.arange(T)) & 1
     w, acc, total, weight = np.full(2**T, start), np.full(2**T, k["eps"] ** 2), np.zeros(2**T), np.ones(2**T)
     for t in range(T):
-        rare = k["p"] if t < n else 0.5
+        rare = k["jump_probability"] if t < n else 0.5
         high, low = s * np.sqrt((1 - rare) / rare), -s * np.sqrt(rare / (1 - rare))
-        a = np.clip(k["L"] * w, -k["slope"], k["slope"])
+        a = np.clip(k["L"] * w, -k["gradient_bound"], k["gradient_bound"])
         total += np.abs(a)
         g = a + np.where(bits[:, t] == 1, high, low)
         weight *= np.where(bits[:, t] == 1, rare, 1 - rare)
@@ -165,7 +166,7 @@ def test_two_phases_against_exact_expectations():
     for _ in range(300):
         T = int(rng.integers(1, 13))
         k = drift_constants(rng, T)
-        k |= {"switch": int(rng.integers(1, 9)), "eps": k["sigma"] * 10 ** rng.uniform(-3, 0)}
+        k |= {"first_phase": int(rng.integers(1, 9)), "eps": k["sigma"] * 10 ** rng.uniform(-3, 0)}
         mean = two_phase_walk(k, k["R"] * rng.choice([-1, 1]))
         claim = bounds.nonconvex_adagrad_lower(**k)
         assert claim <= mean * (1 + 1e-12)
@@ -179,9 +180,9 @@ def test_the_second_phase_alone_against_exact_expectations():
     """Short first phases and long second ones, so that the maximal inequality and the way back decide."""
     rng, kept = np.random.default_rng(2), []
     for _ in range(40):
-        k = drift_constants(rng, 14) | {"switch": 4, "p": 0.02, "R": 0.0, "sigma": 1.0}
+        k = drift_constants(rng, 14) | {"first_phase": 4, "jump_probability": 0.02, "R": 0.0, "sigma": 1.0}
         push = np.sqrt(0.02 / 0.98)
-        k |= {"slope": 0.4 * push, "L": 50 * push / k["step_size"], "eps": 0.01}
+        k |= {"gradient_bound": 0.4 * push, "L": 50 * push / k["step_size"], "eps": 0.01}
         k["T"] = int(rng.integers(5, 15))
         claim = bounds.nonconvex_adagrad_lower(**k)
         assert claim <= two_phase_walk(k, 0.0)
@@ -208,7 +209,8 @@ def test_the_last_term_of_the_nonconvex_bound_is_needed():
 
 def slow_two_phases(k):
     """The page's formula at R = 0, iterate by iterate."""
-    m, L, s, eta, n, rare = float(k["slope"][0]), float(k["L"][0]), float(k["sigma"][0]), k["step_size"], *_rare(k)
+    m, L, s, eta = float(k["gradient_bound"][0]), float(k["L"][0]), float(k["sigma"][0]), k["step_size"]
+    n, rare = k["first_phase"], k["jump_probability"]
     push, e = s * (rare / (1 - rare)) ** 0.5, float(np.atleast_1d(k["eps"])[0])
     place, acc, quiet, total = 0.0, e**2, 1.0, 0.0
     for t in range(1, n + 1):
@@ -226,10 +228,6 @@ def slow_two_phases(k):
     return total / k["T"]
 
 
-def _rare(k):
-    return int(k["switch"]), k["p"]
-
-
 def test_bad_sizes_and_several_samples_are_refused():
     with pytest.raises(ValueError, match="T = 10, d = 1, M = 1; expected at least 16 updates"):
         bounds.drift_instance(10)
@@ -237,5 +235,5 @@ def test_bad_sizes_and_several_samples_are_refused():
         bounds.two_phase_instance(5)
     with pytest.raises(ValueError, match="M = 1 does not hold: 2 against 1"):
         bounds.nonconvex_adagrad_lower(**bounds.two_phase_instance(100) | {"M": 2})
-    with pytest.raises(ValueError, match="p < 1 does not hold"):
-        bounds.adagrad_drift_lower(**bounds.drift_instance(100) | {"p": 1.5})
+    with pytest.raises(ValueError, match="jump_probability < 1 does not hold"):
+        bounds.adagrad_drift_lower(**bounds.drift_instance(100) | {"jump_probability": 1.5})

@@ -19,6 +19,7 @@ LAWS = {
     "student_t": lambda: N.student_t(SIGMA, 12.0),
     "sparse": lambda: N.sparse(SIGMA, 0.2),
     "two_point": lambda: N.two_point(SIGMA, 0.15),
+    "two_phase": lambda: N.two_phase(SIGMA, 0.15, 7),
     "affine": lambda: N.affine(SIGMA, 0.7),
     "dropout": lambda: N.dropout(0.3),
 }
@@ -82,6 +83,23 @@ def test_one_sample_takes_the_values_of_its_law(name, values, probabilities):
     x = sample(LAWS[name](), 1)[:, 1 if name == "dropout" else 2]
     counts = frequencies(x, values)
     assert stats.chisquare(counts, np.array(probabilities) * x.size).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10**6])
+def test_two_phases_are_two_laws(batch_size):
+    """The samples here belong to iteration 7: the last of the first phase, or the first of the second one."""
+    same = {"rtol": 1e-12, "atol": 1e-12}
+    first, second = (sample(N.two_phase(SIGMA, 0.15, switch), batch_size, 500) for switch in (7, 6))
+    np.testing.assert_allclose(first, sample(N.two_point(SIGMA, 0.15), batch_size, 500), **same)
+    np.testing.assert_allclose(second, sample(N.rademacher(SIGMA), batch_size, 500), **same)
+    assert not np.allclose(first, second)
+
+
+def test_phases_are_refused_with_a_sentence():
+    with pytest.raises(ValueError, match=r"first_phase = 2.5; expected a whole number of at least 1"):
+        N.two_phase(1.0, 0.1, 2.5)
+    with pytest.raises(ValueError, match="p = 1 leaves no noise"):
+        N.two_phase(1.0, 1.0, 3)
 
 
 def test_a_minibatch_of_signs_is_a_binomial():
@@ -160,7 +178,7 @@ def test_records_state_what_bounds_need():
     known = {name: make() for name, make in LAWS.items()}
     assert {name: n.law for name, n in known.items()} == {
         "gaussian": "gaussian", "affine": "gaussian", "student_t": "heavy", "rademacher": "bounded",
-        "sparse": "bounded", "two_point": "bounded", "dropout": "bounded",
+        "sparse": "bounded", "two_point": "bounded", "two_phase": "bounded", "dropout": "bounded",
     }  # fmt: skip
     assert known["affine"].rho == 0.7 and known["dropout"].rho == pytest.approx(1 / 0.3 - 1)
     assert known["gaussian"].rho == known["student_t"].rho == 0.0

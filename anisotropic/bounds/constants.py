@@ -27,6 +27,7 @@ KNOWN: dict[str, Constant] = {
     "R": Constant("distance of the start, |w_1j - w*_j|"),
     "G": Constant("bound on sqrt(E g_j^2)"),
     "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|"),
+    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|"),
     "L0": Constant("generalized smoothness, the part without gradient"),
     "L1": Constant("generalized smoothness, the factor of the gradient"),
     "eps": Constant("the optimizer's epsilon", default=0.0),
@@ -39,6 +40,8 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True),
+    "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
+    "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),
 }
 

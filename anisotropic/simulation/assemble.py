@@ -109,6 +109,11 @@ def certified_constants(
             known["G_star"] = _gradient_at_minimizer(objective)
     if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0 and "M" in known:
         known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
+    if objective.gradient_bound is not None:
+        known["gradient_bound"] = objective.gradient_bound
+    for name in ("jump_probability", "first_phase"):
+        if isinstance(value := getattr(noise.params, name, None), float):
+            known[name] = value
     if objective.generalized_smoothness is not None:
         known["L0"], known["L1"] = objective.generalized_smoothness
     if objective.pl_constant is not None:

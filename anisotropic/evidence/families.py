@@ -17,7 +17,7 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems
 from ..bounds import symbols
 from ..bounds.comparison import power_law
-from ..bounds.theorem import Bound, Solver
+from ..bounds.theorem import Bound
 from ..records import BatchRule, Objective, Optimizer, Run
 from .setups import Setup
 
@@ -89,8 +89,7 @@ def load_instance(path: str | Path, bound: Bound | None = None, family: Family |
 
 
 def _own_steps(bound: Bound) -> bool:
-    contents = bound.summands.values()
-    used = [c.needs if isinstance(c, Solver) else set().union(*(e.free_symbols for e in c.values())) for c in contents]
+    used = [set(form.needs) for form in bound.summands.values()]
     return any(symbols.step_size in u for u in used)
 
 

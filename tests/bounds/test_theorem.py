@@ -208,7 +208,7 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
         bounds.convex_sgd.critical_batch_size(**c)
     with pytest.raises(ValueError, match="gap = -1; expected a finite number above 0"):
         bounds.convex_sgd.critical_batch_size(gap=-1, **c)
-    with pytest.raises(ValueError, match="that of its tuned step; leave step out"):
+    with pytest.raises(ValueError, match="that of its tuned step size; leave it out"):
         bounds.convex_sgd.critical_batch_size(gap=1, step_size=0.1, **c)
     with pytest.raises(ValueError, match="no term of convex_sgd_nonsmooth depends on M"):
         bounds.convex_sgd_nonsmooth.critical_batch_size(gap=1, R=1.0, G=1.0)
@@ -219,12 +219,12 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
 
 
 def test_a_tuned_step_without_a_stationary_point_is_refused():
-    with pytest.raises(ValueError, match="holds no step to tune"):
+    with pytest.raises(ValueError, match="holds no step size to tune"):
         Bound("x", "gap", terms=1 / T, step_rule=bounds.StepRule(1 / T)).tuned_step_size(T=1)
-    with pytest.raises(ValueError, match="0 stationary steps"):
+    with pytest.raises(ValueError, match="0 stationary step sizes"):
         rule = bounds.StepRule(uniform_step_size / T)
         Bound("x", "gap", terms=uniform_step_size / T, step_rule=rule).tuned_step_size(T=1)
-    with pytest.raises(ValueError, match="tuned step of convex_sgd_nonsmooth is unbounded"):
+    with pytest.raises(ValueError, match="tuned step size of convex_sgd_nonsmooth is unbounded"):
         bounds.convex_sgd_nonsmooth(R=1.0, G=0.0, T=4)
 
 

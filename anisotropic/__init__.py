@@ -41,6 +41,8 @@ _NAMES = {
     "simulation.local": ("simulate_local",),
     "simulation.steps_to_target": ("StepsToTarget", "steps_to_target", "tuned_steps_to_target"),
     "bounds": ("Bound", "Requires", "Source"),
+    "evidence.entries": ("Race",),
+    "evidence.race": ("Method", "race"),
     "evidence.rates": ("fit_rate",),
     "evidence.verdicts": ("verify",),
     "evidence.search": ("search_worst_case",),

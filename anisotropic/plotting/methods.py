@@ -107,7 +107,7 @@ def speed_up(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """Steps to a target against the batch size, beside the line of linear speed-up.
+    """Iterations to a target against the batch size, beside the line of linear speed-up.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def speed_up(
     --------
     >>> ax = speed_up([1, 4, 16], {"sgd": [160.0, 40.0, 20.0]}, target="gap 0.02")
     >>> ax.get_ylabel()
-    'steps to gap 0.02'
+    'iterations to gap 0.02'
     """
     assert ax is not None
     sizes = np.asarray(batch_sizes, dtype=np.float64)
@@ -150,7 +150,7 @@ def speed_up(
         if np.isfinite(critical.get(name, np.nan)):
             upright = {k: look[k] for k in ("color", "linestyle")}
             ax.axvline(critical[name], linewidth=0.9, label="_critical", **upright)
-    _axes(ax, "xy", "batch size M (samples per step)", f"steps to {target}")
+    _axes(ax, "xy", "batch size M (samples per iteration)", f"iterations to {target}")
     ax.plot([], [], color="0.55", linewidth=0.8, label="linear speed-up")
     if critical:
         ax.plot([], [], color="0.3", marker="|", markersize=7, linestyle="none", label="critical batch size")

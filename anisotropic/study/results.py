@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from .._support.names import nearest
 from .._support.output import SCHEMA, number, plain, say, show
+from ..evidence.entries import Race
 from ..records import Verdict
 from .grid import Axes
+from .races import Races
 from .source import Definition
 from .store import Cell, Store, StudyError, canonical, writable, write_text
 
@@ -114,6 +116,14 @@ class Results:
             if name in cell.arrays:
                 out[tuple(kept[k].index(cell.point[k]) for k in kept)] = values[canonical(cell.point)]
         return out
+
+    def races(self, label: str | Callable[[dict[str, Any]], str] = "", **select: Any) -> Races:
+        """The races that the selected cells returned (``{**race.arrays()}``), to draw, to store and to speak of.
+
+        `label` names a race: a format string over the axes such as "M={batch}", or a function of the point.
+        """
+        found = [(c.point, Race.from_arrays(c.arrays)) for c in self.cells(**select) if "race" in c.arrays]
+        return Races(self, found, label or ", ".join(f"{axis}={{{axis}}}" for axis in self.axes))
 
     def _wanted(self, select: Mapping[str, Any]) -> Axes:
         wanted: Axes = {}

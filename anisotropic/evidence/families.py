@@ -167,7 +167,7 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
 def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
     if not bound.requires.batch_test_always_holds:
         return round(2 ** at.get("log2_batch", 0.0))
-    if bound.requires.batch == "norm test":
+    if "norm test" in (bound.requires.batch or ()):
         return batching.norm_test(10 ** at["log10_eta"], form="exact")
     return batching.coordinate_norm_test(10 ** at["log10_eta"], 1e-12, form="exact")
 
@@ -207,7 +207,7 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     if "log2_batch" in at:
         said.insert(1, f"M = {_batch(bound, at)}")
     if "log10_eta" in at:
-        said.append(f"{bound.requires.batch} at {10 ** at['log10_eta']:.3g}")
+        said.append(f"{next(iter(bound.requires.batch or ()))} at {10 ** at['log10_eta']:.3g}")
     if "log10_sigma" in at:
         noise = huber_setup(bound, at).noise.name
         said.append(f"sigma_j = {profile(10 ** at['log10_sigma'], at['sigma_decay'])}")

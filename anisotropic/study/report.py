@@ -100,7 +100,8 @@ def _verdicts(table: Mapping[str, Any]) -> str:
         numbers = {"slack": v["slack"], "sees factor": v["power"]} if applies else {"slack": "", "sees factor": ""}
         idle = ", ".join(t["name"] for t in v["terms"] if not t["exercised"])
         told = f"{v['status']}: {v['reason']}" if v["reason"] else v["status"]
-        rows.append({"case": v["label"], "bound": v["theorem"], "verdict": told, **numbers, "untested": idle})
+        bound = f"{v['theorem']} ({v['form']})" if v.get("form") else v["theorem"]
+        rows.append({"case": v["label"], "bound": bound, "verdict": told, **numbers, "untested": idle})
     planted = " (falsehoods planted to be caught)" if table["planted"] else ""
     return f"<h2>{_text(table['title'])}{planted}</h2>{_table(rows)}"
 

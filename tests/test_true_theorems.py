@@ -103,7 +103,7 @@ def theorems(draw):
     return base, bound, way, draw(st.sampled_from([None, *base.forms]))
 
 
-# ---- a run that may or may not meet its hypotheses --------------------------------------------------------------------
+# ---- a run that may or may not meet its hypotheses -------------------------------------------------------------------
 
 
 def objective(rng, kind, d, boxed, base):

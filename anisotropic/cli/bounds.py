@@ -12,7 +12,6 @@ import click
 
 from .common import DONE, PASS_ON, VIOLATED, Group, bound_ids, emit, find_bound, output_options, usage
 
-
 if TYPE_CHECKING:
     from ..bounds import Bound
 

@@ -97,7 +97,8 @@ def _verdicts(table: Mapping[str, Any]) -> str:
     rows = []
     for v in table["verdicts"]:
         applies = v["status"] != "not applicable"
-        numbers = {"slack": v["slack"], "sees factor": v["power"]} if applies else {"slack": "", "sees factor": ""}
+        sees = v["power"] if applies and v["status"] != "violated" else ""
+        numbers = {"slack": v["slack"] if applies else "", "sees factor": sees}
         idle = ", ".join(t["name"] for t in v["terms"] if not t["exercised"])
         told = f"{v['status']}: {v['reason']}" if v["reason"] else v["status"]
         bound = f"{v['theorem']} ({v['form']})" if v.get("form") else v["theorem"]

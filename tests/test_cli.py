@@ -197,7 +197,8 @@ class TestBounds:
         assert "(form sharp)" in out and "simple 0.06872" in out, "all forms are listed whichever is asked for"
 
     def test_evaluate_says_why_a_form_has_no_value(self, capsys):
-        words = ["--L", "1", "--sigma", "1", "--Delta", "1", "--eps", "1", "--step-size", "0.1", "--T", "10", "--M", "1"]
+        given = {"L": 1, "sigma": 1, "Delta": 1, "eps": 1, "step-size": 0.1, "T": 10, "M": 1}
+        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         code, out, _ = ask(capsys, "bounds", "evaluate", "nonconvex_adagrad", *words)
         assert code == 0 and "(form solved)" in out and "bounded: nonconvex_adagrad needs G" in out
         data = json.loads(ask(capsys, "bounds", "evaluate", "nonconvex_adagrad", *words, "--json")[1])

@@ -138,7 +138,8 @@ def step_size(rng, bound, base, way, f, constants):
             if way == "plain":
                 return base.tuned_step_size(**constants)
             best = derive.stationary_step_size(base.step_rule.minimise)
-            found = s.evaluate(best, {k: np.asarray(constants[k], dtype=float) for k in s.names([best])})
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = s.evaluate(best, {k: np.asarray(constants[k], dtype=float) for k in s.names([best])})
             if np.all(np.isfinite(found)) and np.all(np.asarray(found) > 0):
                 return found
         except (ValueError, KeyError):

@@ -13,23 +13,25 @@ from .symbols import Coordinate, constant_name
 
 
 class Constant(NamedTuple):
-    """One constant: its meaning, whether zero is refused, and the value it has when it is not given."""
+    """One constant: its meaning, whether zero is refused, the value it has when it is not given, and whether it is
+    one number for each coordinate and nothing else."""
 
     meaning: str
     strict: bool = False
     default: float | None = None
+    per_coordinate: bool = False
 
 
 KNOWN: dict[str, Constant] = {
-    "L": Constant("smoothness, -diag(L) <= Hessian <= diag(L)"),
-    "sigma": Constant("standard deviation of one sample's gradient"),
-    "D": Constant("width of the box, hi_j - lo_j"),
-    "R": Constant("distance of the start, |w_1j - w*_j|"),
-    "G": Constant("bound on sqrt(E g_j^2)"),
-    "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|"),
-    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|"),
-    "L0": Constant("generalized smoothness, the part without gradient"),
-    "L1": Constant("generalized smoothness, the factor of the gradient"),
+    "L": Constant("smoothness, -diag(L) <= Hessian <= diag(L)", per_coordinate=True),
+    "sigma": Constant("standard deviation of one sample's gradient", per_coordinate=True),
+    "D": Constant("width of the box, hi_j - lo_j", per_coordinate=True),
+    "R": Constant("distance of the start, |w_1j - w*_j|", per_coordinate=True),
+    "G": Constant("bound on sqrt(E g_j^2)", per_coordinate=True),
+    "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|", per_coordinate=True),
+    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|", per_coordinate=True),
+    "L0": Constant("generalized smoothness, the part without gradient", per_coordinate=True),
+    "L1": Constant("generalized smoothness, the factor of the gradient", per_coordinate=True),
     "eps": Constant("the optimizer's epsilon", default=0.0),
     "step_size": Constant("step size", strict=True),
     "T": Constant("number of updates", strict=True),
@@ -44,6 +46,11 @@ KNOWN: dict[str, Constant] = {
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),
 }
+
+
+def order(name: str) -> tuple[int, str]:
+    """Where a constant stands in a list: known ones as they are listed here, then the others by name."""
+    return list(KNOWN).index(name) if name in KNOWN else len(KNOWN), name
 
 
 def sentence_list(words: Iterable[str]) -> str:
@@ -100,6 +107,14 @@ def is_uneven(value: Any) -> bool:
     return bool(array.ndim and np.ptp(array) > 1e-12 * np.max(np.abs(array)))
 
 
+def scalar_from_coordinates(name: str) -> str:
+    """The sentence about a bound that takes a per-coordinate constant for one number."""
+    return (
+        f"{name} is one number per coordinate ({KNOWN[name].meaning}), and this bound takes it for a single number; "
+        f"write symbols.{name}_norm, symbols.{name}_max or total({name}) in the bound, or pass {name} as one number"
+    )
+
+
 def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, Any]:
     """Floats and ``(d,)`` arrays for the symbols `needed`, checked and broadcast; the names must be there.
 
@@ -119,6 +134,8 @@ def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, 
             if array.size not in (1, size):
                 raise ValueError(f"{name} has {array.size} entries where another constant has {size}; make them agree")
             values[name] = np.broadcast_to(array, (size,))
+        elif name in KNOWN and KNOWN[name].per_coordinate and array.ndim and array.size > 1:
+            raise ValueError(scalar_from_coordinates(name))
         elif is_uneven(array):
             raise ValueError(f"{name} differs between coordinates; expected one number for all of them")
         else:

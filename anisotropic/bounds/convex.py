@@ -268,8 +268,11 @@ convex_adagrad_hp = Bound(
         optimizers="adagrad", preset="convex", properties=_INTERIOR, box=True, noises={"gaussian", "none"}
     ),
     source=Source("liu2023high", "2302.14843", "high probability without bounded gradients", "in the spirit of"),
-    title="AdaGrad in a box, convex, with probability at least 1 - delta for one path",
-    assumptions=["additive Gaussian noise, independent between steps and coordinates, with the same law everywhere"],
+    title="AdaGrad in a box, convex, for one path with probability 1 - delta at each T",
+    assumptions=[
+        "additive Gaussian noise, independent between iterations and coordinates, with the same law everywhere",
+        "the claim is about each T by itself: that it holds at all T together has a smaller probability",
+    ],
     step_rule=StepRule(K),
     probability=True,
 )

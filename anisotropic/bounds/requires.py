@@ -28,8 +28,8 @@ class Requires:
         Of the objective: "convex", "separable", "interior minimizer", ... Without a box every minimizer is interior.
     box : bool or None
         True: iterates must be clipped to a box. False: they must not.
-    schedule, batch : str or None
-        "constant", or None where any will do; `batch` may also name a rule.
+    schedule, batch : names or None
+        "constant", the names of schedules or batch rules, or None where any will do.
     batch_test_always_holds : bool
         Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
     objectives : names
@@ -48,8 +48,8 @@ class Requires:
     preset: str | None = None
     properties: Names = frozenset()
     box: bool | None = None
-    schedule: str | None = "constant"
-    batch: str | None = "constant"
+    schedule: Names | None = "constant"
+    batch: Names | None = "constant"
     objectives: Names = ()
     laws: Names = frozenset()
     noises: Names = frozenset()
@@ -58,6 +58,9 @@ class Requires:
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
         object.__setattr__(self, "objectives", _tuple(self.objectives))
+        for name in ("schedule", "batch"):
+            wanted = getattr(self, name)
+            object.__setattr__(self, name, None if wanted is None else _tuple(wanted))
         for name in ("properties", "laws", "noises"):
             object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
 
@@ -85,8 +88,8 @@ class Requires:
         for what, wanted, actual in (
             ("schedule", self.schedule, facts.schedule), ("batch", self.batch, facts.batch),
         ):  # fmt: skip
-            if wanted is not None and actual != wanted:
-                found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
+            if wanted is not None and actual not in tuple(wanted):
+                found.append(f"the {what} is {actual!r}; the theorem needs {' or '.join(map(repr, wanted))}")
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
                 "the batch rule is not known to hold at every step; the theorem needs its exact form, asked at every "
@@ -111,9 +114,13 @@ class Requires:
             told.append("iterates clipped to a box" if self.box else "no projection")
         if self.laws or self.noises:
             told.append("noise: " + ", ".join(sorted({*self.laws, *self.noises})))
-        if self.batch not in (None, "constant"):
-            told.append(f"batch: {self.batch}" + ", exact, at every iteration" * self.batch_test_always_holds)
-        constant = [what for what in ("schedule", "batch") if getattr(self, what) == "constant"]
+        others = {w: [n for n in getattr(self, w) or () if n != "constant"] for w in ("schedule", "batch")}
+        if others["schedule"]:
+            told.append(f"step size schedule: {' or '.join(others['schedule'])}")
+        if others["batch"]:
+            held = ", exact, at every iteration" * self.batch_test_always_holds
+            told.append(f"batch: {' or '.join(others['batch'])}{held}")
+        constant = [what for what in ("schedule", "batch") if getattr(self, what) == ("constant",)]
         if constant:
             told.append("constant " + " and ".join("step size" if c == "schedule" else "batch size" for c in constant))
         return told

@@ -78,7 +78,7 @@ def make_plan(
     """Everything the kernel needs, as plain arrays, from what the user gave."""
     rule = batch_size if isinstance(batch_size, BatchRule) else None
     d, tile = objective.dim, _tile(objective, noise, rule)
-    rows, separable = noise.law == "rows", tile > 1 and "separable" in objective.properties
+    rows, separable = noise.law == "rows", tile > 1 and objective.coordinatewise
     first_batch = rule.start if rule else int(batch_size)  # type: ignore[arg-type]
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     schedule = optimizer.step if isinstance(optimizer.step, Schedule) else None

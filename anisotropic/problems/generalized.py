@@ -133,6 +133,7 @@ def exponential(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: 
         minimum=float(interpreted(exponential_value)(lowest, params)),
         properties=frozenset({"separable", "convex"}),
         box=at.box,
+        coordinatewise=True,
     )
 
 

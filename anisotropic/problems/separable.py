@@ -83,4 +83,5 @@ def separable(
         minimum=None if minimizer is None else float(interpreted(value)(minimizer, params)),
         properties=frozenset(properties),
         box=at.box,
+        coordinatewise=True,
     )

@@ -71,6 +71,9 @@ class Objective:
         Mean gradient over the rows whose indices are in `rows`.
     sample_sigma : array ``(d,)`` or None
         Certified bound on the standard deviation of one row's gradient, anywhere in the box.
+    coordinatewise : bool
+        True if `value` is a sum over coordinates and `gradient` treats each coordinate by itself, both with nothing of
+        `params` but numbers and arrays with one entry a coordinate: then replicas share a pass over coordinates.
 
     Raises
     ------
@@ -94,6 +97,7 @@ class Objective:
     samples: int | None = None
     sample_gradient: Callable | None = None
     sample_sigma: FloatArray | None = None
+    coordinatewise: bool = False
 
     def __post_init__(self) -> None:
         d = count(self.dim, "dim")

@@ -40,7 +40,7 @@ verify: .venv/full  ## every bound on its certified setup; exit code 4 on a viol
 	$(BIN)/anisotropic verify --all
 
 search: .venv/full  ## the worst instances known, into docs/mutation.json (half an hour, resumable)
-	$(BIN)/python -m anisotropic.search docs/mutation.json 500
+	$(BIN)/python -m anisotropic.evidence.search docs/mutation.json 500
 
 docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

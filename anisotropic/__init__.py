@@ -6,47 +6,48 @@ Public names are imported when they are first used, so that ``import anisotropic
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = (
-    "batching",
-    "bounds",
-    "certify",
-    "datasets",
-    "exact",
-    "extras",
-    "geometry",
-    "intervals",
-    "noises",
-    "optimizers",
-    "plotting",
-    "problems",
-    "random",
-    "report",
-    "schedules",
-    "setups",
-    "smoothness",
-    "study",
-    "surge",
-)
+#: Public name of a module -> its place in the package.
+_MODULES = {
+    "batching": "batching",
+    "bounds": "bounds",
+    "certify": "evidence.certify",
+    "datasets": "datasets",
+    "exact": "evidence.exact",
+    "extras": "_support.extras",
+    "geometry": "geometry",
+    "intervals": "intervals",
+    "noises": "noises",
+    "optimizers": "optimizers",
+    "plotting": "plotting",
+    "problems": "problems",
+    "random": "compiled.random",
+    "report": "study.report",
+    "schedules": "schedules",
+    "setups": "evidence.setups",
+    "smoothness": "smoothness",
+    "study": "study",
+    "surge": "surge",
+}
 _NAMES = {
-    "records": ("BatchRule", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
-    "elementary": ("leaf",),
-    "simulate": ("Tuning", "simulate", "tune"),
-    "local": ("simulate_local",),
+    "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
+    "compiled.leaf": ("leaf",),
+    "simulation.run": ("simulate",),
+    "simulation.tune": ("Tuning", "tune"),
+    "simulation.local": ("simulate_local",),
+    "simulation.steps_to_target": ("StepsToTarget", "steps_to_target", "tuned_steps_to_target"),
     "bounds": ("Bound", "Requires", "Source"),
-    "verify": ("fit_rate", "verify"),
-    "search": ("search_worst_case",),
-    "target": ("Reach", "steps_to_target", "tuned_steps_to_target"),
+    "evidence.rates": ("fit_rate",),
+    "evidence.verdicts": ("verify",),
+    "evidence.search": ("search_worst_case",),
     "noise_scale": ("gradient_noise_scale", "noise_moments"),
-    "extras": ("MissingExtra",),
+    "_support.extras": ("MissingExtra",),
+    "_support.environment": ("show_versions",),
     "study": ("Study",),
-    "environment": ("show_versions",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -55,27 +56,16 @@ __all__ = ["__version__", *_MODULES, *sorted(_HOME)]
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name in _HOME:
+        value = import_module(f"{__name__}.{_MODULES[name]}")
+    elif name in _HOME:
         value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    from .names import no_such_name
+    else:
+        from ._support.names import no_such_name
 
-    raise no_such_name(__name__, name)
+        raise no_such_name(__name__, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """Keeps ``anisotropic.simulate`` the function once the module of the same name is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

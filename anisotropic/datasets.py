@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from scipy import sparse
 
-from .extras import require
-from .names import nearest, no_such_name
+from ._support.extras import require
+from ._support.names import nearest, no_such_name
 from .records import FloatArray, count
 
 #: A file in the data folder has its name less one of these endings; what is left has no dot, or ends like a split.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import random
-from .elementary import leaf
-from .names import no_such_name
-from .records import FloatArray, Noise, NoParameters, float_parameter, float_vector
+from ._support.names import no_such_name
+from .compiled import random
+from .compiled.leaf import leaf
+from .records import FloatArray, Noise, float_parameter, float_vector
 
 SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
 
@@ -26,11 +26,25 @@ class Scale(NamedTuple):
     sigma: FloatArray
 
 
-class ScaleAnd(NamedTuple):
-    """Standard deviation of one sample and one further number: df, p or rho."""
+class Freedom(NamedTuple):
+    """Standard deviation of one sample and degrees of freedom."""
 
     sigma: FloatArray
-    number: float
+    df: float
+
+
+class Probability(NamedTuple):
+    """Standard deviation of one sample and a probability."""
+
+    sigma: FloatArray
+    p: float
+
+
+class Relative(NamedTuple):
+    """Standard deviation of one sample at gradient zero, and the relative part of its variance."""
+
+    sigma: FloatArray
+    rho: float
 
 
 def _sigma(sigma: ArrayLike) -> FloatArray:
@@ -63,18 +77,18 @@ def add_rademacher(gradient, normals, batch_size, stream, params):
 @leaf
 def add_student_t(gradient, normals, batch_size, stream, params):
     """Add the mean of M Student-t samples, scaled to variance sigma^2."""
-    scale = math.sqrt((params.number - 2.0) / params.number) / batch_size
+    scale = math.sqrt((params.df - 2.0) / params.df) / batch_size
     for j in range(gradient.size):
         total = 0.0
         for i in range(batch_size):
-            total += random.student_t(params.number, stream, j, i)
+            total += random.student_t(params.df, stream, j, i)
         gradient[j] += scale * params.sigma[j] * total
 
 
 @leaf
 def add_sparse(gradient, normals, batch_size, stream, params):
     """Add the mean of M samples that are +-sigma/sqrt(p) with probability p: two binomials."""
-    p = params.number
+    p = params.p
     for j in range(gradient.size):
         hits = random.binomial(batch_size, p, stream, j)
         plus = random.binomial(hits, 0.5, stream, j, SECOND)
@@ -84,7 +98,7 @@ def add_sparse(gradient, normals, batch_size, stream, params):
 @leaf
 def add_two_point(gradient, normals, batch_size, stream, params):
     """Add the mean of M samples sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)): one binomial."""
-    p = params.number
+    p = params.p
     for j in range(gradient.size):
         excess = random.binomial(batch_size, p, stream, j) / batch_size - p
         gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
@@ -95,14 +109,14 @@ def add_affine(gradient, normals, batch_size, stream, params):
     """Add a normal of variance (sigma^2 + rho g^2) / M."""
     for j in range(gradient.size):
         g = gradient[j]
-        gradient[j] += math.sqrt((params.sigma[j] * params.sigma[j] + params.number * g * g) / batch_size) * normals[j]
+        gradient[j] += math.sqrt((params.sigma[j] * params.sigma[j] + params.rho * g * g) / batch_size) * normals[j]
 
 
 @leaf
 def drop_out(gradient, normals, batch_size, stream, params):
     """Multiply by the mean of M Bernoulli(p) / p: one binomial."""
     for j in range(gradient.size):
-        gradient[j] *= random.binomial(batch_size, params.number, stream, j) / (batch_size * params.number)
+        gradient[j] *= random.binomial(batch_size, params.p, stream, j) / (batch_size * params.p)
 
 
 @leaf
@@ -120,25 +134,25 @@ def gaussian(sigma: ArrayLike) -> Noise:
     [1.0, 0.5]
     """
     s = _sigma(sigma)
-    return Noise("gaussian", add_gaussian, Scale(s), s, law="gaussian", coordinatewise=True)
+    return Noise("gaussian", add_gaussian, Scale(s), sigma=s, law="gaussian", coordinatewise=True)
 
 
 def rademacher(sigma: ArrayLike) -> Noise:
     """+-sigma with probability 1/2 each: the bounded law of that variance; the mean of M costs one binomial."""
     s = _sigma(sigma)
-    return Noise("rademacher", add_rademacher, Scale(s), s, law="bounded")
+    return Noise("rademacher", add_rademacher, Scale(s), sigma=s, law="bounded")
 
 
 def student_t(sigma: ArrayLike, df: float) -> Noise:
     """Student-t noise with `df` > 2 degrees of freedom, scaled to standard deviation `sigma`; M at most 10,000."""
     s, df = _sigma(sigma), float_parameter(df, "df", low=2.0)
-    return Noise("student_t", add_student_t, ScaleAnd(s, df), s, law="heavy", max_batch=10_000)
+    return Noise("student_t", add_student_t, Freedom(s, df), sigma=s, law="heavy", max_batch=10_000)
 
 
 def sparse(sigma: ArrayLike, p: float) -> Noise:
     """Zero with probability 1 - p, else +-sigma / sqrt(p)."""
     s = _sigma(sigma)
-    return Noise("sparse", add_sparse, ScaleAnd(s, _fraction(p)), s, law="bounded")
+    return Noise("sparse", add_sparse, Probability(s, _fraction(p)), sigma=s, law="bounded")
 
 
 def two_point(sigma: ArrayLike, p: float) -> Noise:
@@ -146,29 +160,29 @@ def two_point(sigma: ArrayLike, p: float) -> Noise:
     s, p = _sigma(sigma), _fraction(p)
     if p == 1.0:
         raise ValueError("p = 1 leaves no noise; expected a probability strictly between 0 and 1")
-    return Noise("two_point", add_two_point, ScaleAnd(s, p), s, law="bounded")
+    return Noise("two_point", add_two_point, Probability(s, p), sigma=s, law="bounded")
 
 
 def affine(sigma: ArrayLike, rho: float) -> Noise:
     """Normal noise whose variance for one sample is sigma_j^2 + rho (f_j)^2."""
     s, rho = _sigma(sigma), float_parameter(rho, "rho", strict=False)
-    return Noise("affine", add_affine, ScaleAnd(s, rho), s, rho=rho, law="gaussian", coordinatewise=True)
+    return Noise("affine", add_affine, Relative(s, rho), sigma=s, rho=rho, law="gaussian", coordinatewise=True)
 
 
 def dropout(p: float) -> Noise:
     """Each sample keeps a coordinate of the gradient with probability p, divided by p: sigma = 0, rho = 1/p - 1."""
     p = _fraction(p)
-    return Noise("dropout", drop_out, ScaleAnd(np.zeros(1), p), np.zeros(1), rho=1.0 / p - 1.0, law="bounded")
+    return Noise("dropout", drop_out, Probability(np.zeros(1), p), sigma=np.zeros(1), rho=1.0 / p - 1.0, law="bounded")
 
 
 def none() -> Noise:
     """No noise: the true gradient."""
-    return Noise("none", add_nothing, NoParameters(), np.zeros(1), law="none", coordinatewise=True)
+    return Noise("none", add_nothing, sigma=np.zeros(1), law="none", coordinatewise=True)
 
 
 def minibatch(replace: bool = True) -> Noise:
     """Gradients of rows drawn from a finite sum, with or without replacement within a batch."""
-    return Noise("minibatch", add_nothing, NoParameters(), None, law="rows", replace=bool(replace))
+    return Noise("minibatch", add_nothing, law="rows", replace=bool(replace))
 
 
 if not TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .elementary import leaf
-from .names import no_such_name
-from .records import NoParameters, Schedule, count, float_parameter, float_vector
+from ._support.names import no_such_name
+from .compiled.leaf import leaf
+from .records import Schedule, count, float_parameter, float_vector
 
 
 class Offset(NamedTuple):
@@ -35,10 +35,10 @@ class Plateau(NamedTuple):
     """Length of a phase in units of 1 / step, and the largest base step."""
 
     patience: float
-    step: float
+    step_size: float
 
 
-class Search(NamedTuple):
+class RestartedSearch(NamedTuple):
     """Ratio of neighbouring candidates, their number, steps of one trial, steps without progress before a search."""
 
     ratio: float
@@ -57,7 +57,7 @@ def halve_on_plateau_factor(t, value, state, params):
         state[0], state[3] = 1.0, math.inf
     state[1] += 1.0
     state[2] += value
-    if state[1] >= params.patience / (params.step * state[0]):
+    if state[1] >= params.patience / (params.step_size * state[0]):
         mean = state[2] / state[1]
         state[0] *= 1.0 if mean < state[3] else 0.5
         state[1], state[2], state[3] = 0.0, 0.0, mean
@@ -65,7 +65,7 @@ def halve_on_plateau_factor(t, value, state, params):
 
 
 @leaf
-def search_factor(t, value, state, params):
+def restarted_search_factor(t, value, state, params):
     """Try the candidates one after the other, go on with the one under which the loss fell most.
 
     state = (factor, candidate + 1 or 0 outside a search, steps in the trial, log loss at its start, best score, best
@@ -93,7 +93,7 @@ def search_factor(t, value, state, params):
     return state[0]
 
 
-def inverse_sqrt(step: ArrayLike) -> Schedule:
+def inverse_sqrt(step_size: ArrayLike) -> Schedule:
     """step / sqrt(t), t = 1, 2, ...
 
     Examples
@@ -106,15 +106,15 @@ def inverse_sqrt(step: ArrayLike) -> Schedule:
     >>> bool(abs(run.gap[0, -1] - 0.125 * (1 - 8**-0.5) ** 2) < 1e-15)
     True
     """
-    return Schedule("inverse_sqrt", inverse_sqrt_factor, NoParameters(), step)
+    return Schedule("inverse_sqrt", inverse_sqrt_factor, step_size=step_size)
 
 
-def inverse_time(step: ArrayLike, offset: float) -> Schedule:
+def inverse_time(step_size: ArrayLike, offset: float) -> Schedule:
     """step * offset / (offset + t - 1): constant at first, then like 1/t."""
-    return Schedule("inverse_time", inverse_time_factor, Offset(float_parameter(offset, "offset")), step)
+    return Schedule("inverse_time", inverse_time_factor, Offset(float_parameter(offset, "offset")), step_size=step_size)
 
 
-def halve_on_plateau(step: ArrayLike, patience: float = 10.0) -> Schedule:
+def halve_on_plateau(step_size: ArrayLike, patience: float = 10.0) -> Schedule:
     """Halve the step where the mean training loss over a phase is not below that of the phase before.
 
     A phase lasts patience / step steps, hence longer and longer: the sum of the steps diverges, which convergence needs
@@ -135,13 +135,13 @@ def halve_on_plateau(step: ArrayLike, patience: float = 10.0) -> Schedule:
     Dereich, Jentzen, Riekert, arXiv 2406.14340 (rates adjusted by estimates of the objective; this rule is the simplest
     for which quadratics converge).
     """
-    base = float_vector(step, max(np.size(step), 1), "step", low=0.0, strict=True)
+    base = float_vector(step_size, max(np.size(step_size), 1), "step_size", low=0.0, strict=True)
     params = Plateau(float_parameter(patience, "patience"), float(base.max()))
-    return Schedule("halve_on_plateau", halve_on_plateau_factor, params, step, slots=4)
+    return Schedule("halve_on_plateau", halve_on_plateau_factor, params, step_size=step_size, slots=4)
 
 
-def search(
-    step: ArrayLike, ratio: float = 4.0, candidates: int = 5, trial: int = 50, tolerance: int = 400
+def restarted_search(
+    step_size: ArrayLike, ratio: float = 4.0, candidates: int = 5, trial: int = 50, tolerance: int = 400
 ) -> Schedule:
     """Search the step anew where the loss has not reached a new low for `tolerance` steps, and once at the start.
 
@@ -155,8 +155,10 @@ def search(
     Dereich, Jentzen, Riekert, arXiv 2406.14340 (in the spirit of its practical algorithm).
     """
     ratio = float_parameter(ratio, "ratio", low=1.0)
-    params = Search(ratio, count(candidates, "candidates", low=2), count(trial, "trial"), count(tolerance, "tolerance"))
-    return Schedule("search", search_factor, params, step, slots=8)
+    params = RestartedSearch(
+        ratio, count(candidates, "candidates", low=2), count(trial, "trial"), count(tolerance, "tolerance")
+    )
+    return Schedule("restarted_search", restarted_search_factor, params, step_size=step_size, slots=8)
 
 
 if not TYPE_CHECKING:

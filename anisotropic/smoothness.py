@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
-from .names import no_such_name
+from ._support.names import no_such_name
 from .records import FloatArray, float_vector
 
 #: Up to this size a sparse matrix is made dense where eigenvalues are needed.

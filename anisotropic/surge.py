@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf
 
-from .names import no_such_name
+from ._support.names import no_such_name
 from .records import FloatArray, float_vector
 
 FORMS = ("exact", "small_batch", "large_batch")
@@ -162,7 +162,7 @@ def _check_form(form: str) -> None:
         raise ValueError(f"form = {form!r}; expected one of {', '.join(FORMS)}")
 
 
-def optimal_step(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike, form: str = "exact") -> Any:
+def optimal_step_size(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike, form: str = "exact") -> Any:
     """Step of sign descent that decreases a quadratic most in expectation, for batches of size B.
 
     Exact: mean . s / sum_ij H_ij S_ij with s, S from `sign_moments`. Small batch, to first order in B: a root law
@@ -198,7 +198,7 @@ def optimal_step(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: Array
     --------
     One coordinate: sign descent with curvature 2 and gradient 1 steps by erf(sqrt(B / 2)) / 2, whatever comes later.
 
-    >>> optimal_step([1, 1e6], 1.0, 1.0, [2.0]).round(4)
+    >>> optimal_step_size([1, 1e6], 1.0, 1.0, [2.0]).round(4)
     array([0.3413, 0.5   ])
     """
     _check_form(form)
@@ -212,9 +212,9 @@ def optimal_step(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: Array
 
 
 def best_gain(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike, form: str = "exact") -> Any:
-    """Expected decrease at `optimal_step`: slope^2 / (2 curvature). In small batches gain_max / (1 + B_noise / B).
+    """Expected decrease at `optimal_step_size`: slope^2 / (2 curvature). In small batches gain_max / (1 + B_noise / B).
 
-    Parameters, form and errors are those of `optimal_step`.
+    Parameters, form and errors are those of `optimal_step_size`.
 
     Examples
     --------
@@ -232,7 +232,7 @@ def best_gain(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLik
 
 
 def noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> float:
-    """B_noise of sign descent, where the small-batch form of `optimal_step` peaks.
+    """B_noise of sign descent, where the small-batch form of `optimal_step_size` peaks.
 
     For independent noise pi sum_i H_ii / (2 sum_{i != j} (mean_i mean_j / (sigma_i sigma_j)) H_ij). It is infinite for
     a diagonal Hessian (the best step rises like sqrt(B) to its limit), and negative where the coordinates pull against
@@ -252,7 +252,7 @@ def noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> f
 def sgd_noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> float:
     """B_noise of SGD, tr(H Sigma) / (mean^T H mean): equal to the simple noise scale only for H a multiple of I.
 
-    Parameters are those of `optimal_step`. Source: arXiv 1812.06162, derived again in docs/theory/surge.md.
+    Parameters are those of `optimal_step_size`. Source: arXiv 1812.06162, derived again in docs/theory/surge.md.
 
     Examples
     --------
@@ -263,16 +263,16 @@ def sgd_noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) 
     return noise / curved
 
 
-def sgd_optimal_step(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Any:
+def sgd_optimal_step_size(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Any:
     """Step of SGD that decreases a quadratic most in expectation: eps_max / (1 + B_noise / B), for any law of noise.
 
     eps_max = |mean|^2 / (mean^T H mean), B_noise = `sgd_noise_batch_size`; it never falls as B grows.
 
-    Parameters are those of `optimal_step`.
+    Parameters are those of `optimal_step_size`.
 
     Examples
     --------
-    >>> sgd_optimal_step([9.0, 1e12], [1.0, 1.0], 3.0, [2.0, 2.0]).round(6)
+    >>> sgd_optimal_step_size([9.0, 1e12], [1.0, 1.0], 3.0, [2.0, 2.0]).round(6)
     array([0.25, 0.5 ])
     """
     slope, curved, noise = _sgd(mean, sigma, hessian)

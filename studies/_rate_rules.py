@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 import anisotropic as an
-from anisotropic.random import Stream, uniform_pair
 
 CURVATURE, BATCH = np.array([1.0, 0.7, 0.5]), 4
 CONSTANT = 3.52  # half the sum of h^-2: the variance of one sample's loss at the minimizer
@@ -20,7 +19,7 @@ CONSTANT = 3.52  # half the sum of h^-2: the variance of one sample's loss at th
 def evaluation_error(value, samples, t, purpose):
     """Error of a loss from `samples` samples; the loss itself makes it differ between replicas."""
     place = np.int64(math.frexp(value)[0] * 2.0**53)
-    u, v = uniform_pair(Stream(np.uint64(purpose), np.uint64(samples), place, t), 0, 0, 0)
+    u, v = an.random.uniform_pair(an.random.Stream(np.uint64(purpose), np.uint64(samples), place, t), 0, 0, 0)
     normal = math.sqrt(-2.0 * math.log(u)) * math.cos(2.0 * math.pi * v)
     return normal * math.sqrt((4.0 * value + CONSTANT) / samples)
 
@@ -31,7 +30,7 @@ class Halving(NamedTuple):
     patience: float
     length: int
     samples: int
-    step: float
+    step_size: float
 
 
 @an.leaf
@@ -40,7 +39,7 @@ def halving_factor(t, value, state, params):
     if state[0] == 0.0:
         state[0], state[2] = 1.0, math.inf
     state[1] += 1.0
-    if state[1] >= (params.length if params.length else params.patience / (params.step * state[0])):
+    if state[1] >= (params.length if params.length else params.patience / (params.step_size * state[0])):
         estimate = value + (evaluation_error(value, params.samples, t, 1) if params.samples else 0.0)
         if params.samples == 0 or estimate >= state[2]:
             state[0] = max(0.5 * state[0], 1e-300)  # zero would start anew
@@ -49,7 +48,9 @@ def halving_factor(t, value, state, params):
 
 
 def halving(patience=10.0, length=0, samples=0):
-    return lambda step: an.Schedule("halving", halving_factor, Halving(patience, length, samples, step), step, slots=3)
+    return lambda step_size: an.Schedule(
+        "halving", halving_factor, Halving(patience, length, samples, step_size), step_size=step_size, slots=3
+    )
 
 
 class UndoneSearch(NamedTuple):
@@ -64,7 +65,7 @@ class UndoneSearch(NamedTuple):
 
 
 @an.leaf
-def undone_search_update(w, gradient, state, step, t, params):
+def undone_search_update(w, gradient, state, step_size, t, params):
     """SGD with the source's search: trials start from one point, which comes back. The rate stands in `state[0, 0]`.
 
     state rows: (rate); snapshot; (best score, best rate, lowest loss); (candidate + 1 or 0, trial steps, idle steps).
@@ -73,7 +74,7 @@ def undone_search_update(w, gradient, state, step, t, params):
     value = 0.5 * np.sum(h * w * w)
     starting = rate[0] == 0.0
     if starting:
-        rate[0], best[2] = step[0], math.inf
+        rate[0], best[2] = step_size[0], math.inf
     if place[0] > 0.0 and place[1] >= params.trial:
         score = value + evaluation_error(value, params.samples, t, 2)
         if score < best[0]:
@@ -105,6 +106,6 @@ def candidate(rate, number, params):
 
 def undone_search(samples):
     state = {"accumulator": 0.0, "snapshot": 0.0, "best": 0.0, "place": 0.0}
-    return lambda step: an.Optimizer(
-        "sgd with search", undone_search_update, step, UndoneSearch(CURVATURE, samples), state
+    return lambda step_size: an.Optimizer(
+        "sgd with search", undone_search_update, UndoneSearch(CURVATURE, samples), step_size=step_size, state=state
     )

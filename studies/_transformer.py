@@ -10,9 +10,9 @@ from threading import Lock
 
 import numpy as np
 
-from anisotropic.extras import require
+import anisotropic as an
 
-torch = require("torch", "torch")
+torch = an.extras.require("torch", "torch")
 nn, F = torch.nn, torch.nn.functional
 
 
@@ -151,16 +151,16 @@ class AdaGradNorm(torch.optim.Optimizer):
             p.add_(p.grad, alpha=-group["lr"] / self.total**0.5)
 
 
-def optimizer(name, parameters, step):
+def optimizer(name, parameters, step_size):
     """The methods of the studies, by their names in the package."""
     make = {
-        "sgd": lambda p: torch.optim.SGD(p, step),
-        "heavy_ball": lambda p: torch.optim.SGD(p, step, momentum=0.9),
-        "adam": lambda p: torch.optim.Adam(p, step),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, step),
-        "adagrad": lambda p: torch.optim.Adagrad(p, step),
-        "adagrad_norm": lambda p: AdaGradNorm(p, step),
-        "sign_sgd": lambda p: SignDescent(p, step),
+        "sgd": lambda p: torch.optim.SGD(p, step_size),
+        "heavy_ball": lambda p: torch.optim.SGD(p, step_size, momentum=0.9),
+        "adam": lambda p: torch.optim.Adam(p, step_size),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, step_size),
+        "adagrad": lambda p: torch.optim.Adagrad(p, step_size),
+        "adagrad_norm": lambda p: AdaGradNorm(p, step_size),
+        "sign_sgd": lambda p: SignDescent(p, step_size),
     }[name]
     return make([p for p in parameters if p.requires_grad])
 

@@ -23,7 +23,7 @@ TABLES = {
         *({"theta": 0.9, "nu": 5.84, "dim": dim, "backup": n} for n in (0, 10) for dim in (1, 2, 5, 20, 100)),
         {"theta": 0.5, "nu": 1.0, "dim": 20, "backup": 0},
     ],
-    "bound": [{"eta": e, "step": a, "v_0": v} for v in (0.01, 1.0) for a in (0.3, 1.0) for e in (0.25, 0.9)],
+    "bound": [{"eta": e, "step_size": a, "v_0": v} for v in (0.01, 1.0) for a in (0.3, 1.0) for e in (0.25, 0.9)],
     "noise scale": [{"batch": b} for b in (8, 64, 256)],
 }
 AXES = {"table": list(TABLES), "row": list(range(11)), "replicas": [200]}
@@ -68,10 +68,10 @@ def quietly(make, *args, **options):
         return make(*args, **options)
 
 
-def trajectory(dim, rule, steps, replicas, seed, step=1.0, eps=0.1):
+def trajectory(dim, rule, steps, replicas, seed, step_size=1.0, eps=0.1):
     return quietly(
         an.simulate, an.problems.quadratic(np.geomspace(1.0, 0.1, dim) if dim > 1 else 1.0),
-        an.optimizers.adagrad_norm(step, eps=eps, preset="nonconvex"), noise=an.noises.gaussian(dim**-0.5),
+        an.optimizers.adagrad_norm(step_size, eps=eps, preset="nonconvex"), noise=an.noises.gaussian(dim**-0.5),
         start=np.sqrt(20 / dim), steps=steps, batch_size=rule, replicas=replicas, seed=seed, records=120, threads=1,
     )  # fmt: skip
 
@@ -89,13 +89,13 @@ def blindness(replicas, seed, dim, eta=None, theta=None, nu=None, backup=0):
     return {"steps": run.steps, "batch": batch, "final batch": batch[-1], "slope": slope}
 
 
-def bound_sides(replicas, seed, eta, step, v_0, steps=3000):
+def bound_sides(replicas, seed, eta, step_size, v_0, steps=3000):
     """Both sides of the theorem's three inequalities, rho = eta^2, and a verdict before the batch meets its cap."""
     rule = an.batching.norm_test(eta, "exact", start=1)
-    run = trajectory(20, rule, steps, replicas, seed, step, np.sqrt(v_0))
-    early = trajectory(20, rule, steps // 10, 3 * replicas, seed, step, np.sqrt(v_0))
+    run = trajectory(20, rule, steps, replicas, seed, step_size, np.sqrt(v_0))
+    early = trajectory(20, rule, steps // 10, 3 * replicas, seed, step_size, np.sqrt(v_0))
     sums, h = steps * run.gradient_l2_squared[:, -1], np.geomspace(1.0, 0.1, 20)
-    known = strong_growth_constants(h, float(run.initial_gap), np.sqrt(v_0), step, eta**2, float(np.sum(h**2)))
+    known = strong_growth_constants(h, float(run.initial_gap), np.sqrt(v_0), step_size, eta**2, float(np.sum(h**2)))
     return {
         "root v": np.sqrt(run.accumulator[:, -1]).mean(), "B": known.B, "root sum": np.sqrt(sums).mean(),
         "root AB": np.sqrt(known.A * known.B), "q95": np.quantile(sums, 1 - DELTA),
@@ -110,7 +110,7 @@ def noise_scale(replicas, seed, batch, dim=100, truth=429.0):
     mean, sigma = rng.normal(size=dim), np.arange(1.0, dim + 1) ** -0.25
     mean *= np.sqrt(np.sum(sigma**2) / truth / np.sum(mean**2))
     g = mean + sigma / np.sqrt(batch) * rng.standard_normal((10 * replicas, WORKERS, dim))
-    trace, square = np.array([an.noise_moments(step, batch) for step in g]).T
+    trace, square = np.array([an.noise_moments(step_size, batch) for step_size in g]).T
     error = square.std(ddof=1) / np.sqrt(len(g)) / np.sum(mean**2)
     naive = trace.mean() / np.sum(g.mean(axis=1) ** 2, axis=1).mean() / truth
     return {

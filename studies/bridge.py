@@ -48,15 +48,15 @@ def cell(task, origin, repeat, word_level, word_steps, entries, seed):
     found = {"loss": float(run.loss[0]), "steps": int(run.steps[0]), "ln R_med": mean_log([d.value for d in diagonals]),
              "ln R_mean": mean_log([d.maximum / d.mean for d in diagonals]), "noise ratio": 1.0}  # fmt: skip
 
-    def final(racer, step, which):
+    def final(racer, step_size, which):
         options = {"gradient_noise": NOISE, "levels": [1e-12], "max_steps": LINEAR_STEPS, "seed": which}
-        end = g.train_linear_network(here, A, RACERS[racer](step), **options).final
+        end = g.train_linear_network(here, A, RACERS[racer](step_size), **options).final
         with np.errstate(invalid="ignore", over="ignore"):     # too large a step diverges
             return 0.5 * np.sum((end[1] @ end[0] - A) ** 2)
 
     before = 0.5 * np.sum((here[1] @ here[0] - A) ** 2)
     for racer, grid in GRIDS.items():
-        tuning = [final(racer, step, seed ^ 1) for step in grid]
+        tuning = [final(racer, step_size, seed ^ 1) for step_size in grid]
         best = int(np.nanargmin(np.where(np.isfinite(tuning), tuning, np.inf)))
         found[f"speed {racer}"] = np.log(before / final(racer, grid[best], seed ^ 2))
         found[f"edge {racer}"] = best in (0, len(grid) - 1)
@@ -93,17 +93,17 @@ def word_races(origin, level, steps, entries, seed):
              "noise ratio": float(np.mean([a.noise_ratio for a in layers.values()]))}  # fmt: skip
     batches = [[draw() for _ in range(steps)] for _ in range(3)]
 
-    def final(racer, step, which):
+    def final(racer, step_size, which):
         net.load_state_dict(here)
         order = iter(batches[which])
         try:
-            lm.train(net, lm.optimizer(racer, net.parameters(), step), lambda: next(order), steps)
+            lm.train(net, lm.optimizer(racer, net.parameters(), step_size), lambda: next(order), steps)
         except FloatingPointError:
             return np.inf
         return evaluate()
 
     for racer, grid in WORD_GRIDS.items():
-        tuning = [max(final(racer, step, 0), final(racer, step, 1)) for step in grid]
+        tuning = [max(final(racer, step_size, 0), final(racer, step_size, 1)) for step_size in grid]
         best = int(np.argmin(tuning))
         found[f"speed {racer}"] = np.log(before / final(racer, grid[best], 2))
         found[f"edge {racer}"] = best in (0, len(grid) - 1)

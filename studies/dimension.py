@@ -17,7 +17,7 @@ AXES = {
     "dim": [4, 16, 64, 256, 1024],
     "batch": [4],
     "optimizer": list(METHODS),
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "replicas": [64],
 }
 QUICK = {"alpha": [0.0, 2.0], "dim": [16, 256], "replicas": [16]}
@@ -31,18 +31,18 @@ def constants(alpha, dim, batch):
     return {"L": profile, "sigma": profile, "R": np.full(dim, 0.9), "D": 2.0, "T": STEPS, "M": batch, "d": dim}
 
 
-def cell(alpha, dim, batch, optimizer, step, replicas, seed):
+def cell(alpha, dim, batch, optimizer, step_size, replicas, seed):
     known = constants(alpha, dim, batch)
-    f = an.problems.quadratic(known["L"], minimizer=0.9, box=(-1, 1))
+    f = an.problems.quadratic(known["L"], center=0.9, box=(-1, 1))
     make, bound = getattr(an.optimizers, optimizer), an.bounds[BOUNDS[optimizer]]
     common = dict(noise=an.noises.gaussian(known["sigma"]), start=0.0, batch_size=batch, steps=STEPS, threads=1)
-    if step == "tuned":
+    if step_size == "tuned":
         few = max(8, replicas // 4)
         tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, replicas=few, **common)
         run = an.simulate(f, make(tuning.best), seed=seed, records=1, replicas=replicas, **common)
         return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge, "best": tuning.best}
     usable = {k: v for k, v in known.items() if k in bound.constants}
-    run = an.simulate(f, make(bound.tuned_step(**usable)), seed=seed, records=5, replicas=replicas, **common)
+    run = an.simulate(f, make(bound.tuned_step_size(**usable)), seed=seed, records=5, replicas=replicas, **common)
     return {"gap": run.mean_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run),
             "bound": bound(bound.forms[-1], **usable)}  # fmt: skip
 
@@ -52,11 +52,11 @@ def plot(results):
     rows = []
     with an.plotting.style("page"):
         figure, axes = an.plotting.subplots("page", 2, len(alphas), height=4.8, sharex=True, squeeze=False)
-        for i, step in enumerate(("theorem", "tuned")):
+        for i, step_size in enumerate(("theorem", "tuned")):
             for ax, alpha in zip(axes[i], alphas, strict=True):
-                draw(ax, results, dims, dict(alpha=alpha, batch=batch, step=step), rows)
+                draw(ax, results, dims, dict(alpha=alpha, batch=batch, step_size=step_size), rows)
                 ax.set_title(rf"$L_j = \sigma_j = j^{{-{alpha:g}}}$" if i == 0 else "")
-            axes[i, 0].set_ylabel(f"mean gap after {STEPS:,} steps\n({step} steps)")
+            axes[i, 0].set_ylabel(f"mean gap after {STEPS:,} steps\n({step_size} steps)")
         for ax in axes[1]:
             ax.set_xlabel("dimension d")
         for column in axes.T:
@@ -77,7 +77,7 @@ def draw(ax, results, dims, chosen, rows):
             rows.append({**chosen, "method": method, "dim": int(d), "estimate": limits.estimate[k],
                          "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
     an.plotting.curves(dims, series, ax=ax)
-    if chosen["step"] == "theorem":
+    if chosen["step_size"] == "theorem":
         for method in METHODS:
             look = looks[method] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
             bound = results.array("bound", optimizer=method, **chosen)
@@ -87,10 +87,10 @@ def draw(ax, results, dims, chosen, rows):
 def report(results, alphas, batch):
     results.verdicts(
         ((f"a={c.point['alpha']:g}, d={c.point['dim']}", c.arrays["verdict"])
-         for c in results.cells(step="theorem", dim=results.axes["dim"][-1])),
+         for c in results.cells(step_size="theorem", dim=results.axes["dim"][-1])),
         title="Verdicts at the largest dimension",
     )  # fmt: skip
-    judged = results.cells(step="theorem")
+    judged = results.cells(step_size="theorem")
     wrong = [str(c.point) for c in judged if c.arrays["verdict"].status == "violated"]
     results.say(f"Of {len(judged)} verdicts {len(wrong)} contradict a bound: {'; '.join(wrong) or 'none'}.")
     first, last = results.axes["dim"][-2:]
@@ -98,13 +98,13 @@ def report(results, alphas, batch):
     for alpha in alphas:
         for method in METHODS:
             row = {"a": alpha, "method": an.plotting.title(method)}
-            for step in ("theorem", "tuned"):
-                chosen = dict(alpha=alpha, batch=batch, optimizer=method, step=step)
+            for step_size in ("theorem", "tuned"):
+                chosen = dict(alpha=alpha, batch=batch, optimizer=method, step_size=step_size)
                 low, high = (results.one(dim=d, **chosen)["gap"] for d in (first, last))
                 ratio = an.intervals.ratio_interval(high, low, level=LEVEL, paired=False)
                 exponent = np.log([ratio.estimate, ratio.low, ratio.high]) / np.log(last / first)
-                row[f"{step} steps"] = "{:.2f} [{:.2f}, {:.2f}]".format(*exponent)
-            ends = [results.one(dim=d, **chosen | {"step": "theorem"})["bound"] for d in (first, last)]
+                row[f"{step_size} steps"] = "{:.2f} [{:.2f}, {:.2f}]".format(*exponent)
+            ends = [results.one(dim=d, **chosen | {"step_size": "theorem"})["bound"] for d in (first, last)]
             row["bound"] = f"{np.log(ends[1] / ends[0]) / np.log(last / first):.2f}"
             rows.append(row)
     results.table(rows, title=f"Exponent of the mean gap in d between {first} and {last} (level {LEVEL})")
@@ -112,14 +112,14 @@ def report(results, alphas, batch):
         for other in ("sgd", "adagrad_norm"):
             parts = []
             for d in (results.axes["dim"][0], last):
-                chosen = dict(alpha=alpha, dim=d, batch=batch, step="tuned")
+                chosen = dict(alpha=alpha, dim=d, batch=batch, step_size="tuned")
                 theirs, ours = (results.one(optimizer=m, **chosen)["gap"] for m in (other, "adagrad"))
                 ratio = an.intervals.ratio_interval(theirs, ours, level=LEVEL)
                 parts.append(f"{ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] at d = {d:,}")
             results.say(f"a = {alpha:g}, tuned: gap of {an.plotting.title(other)} over AdaGrad's: {', '.join(parts)}.")
     edges = [
         f"{c.point['optimizer']} a={c.point['alpha']:g} d={c.point['dim']}"
-        for c in results.cells(step="tuned") if c.arrays["at_edge"]
+        for c in results.cells(step_size="tuned") if c.arrays["at_edge"]
     ]  # fmt: skip
     results.say(f"The best tuned step lies at an end of the grid in {len(edges)} cells: {'; '.join(edges) or 'none'}.")
 

@@ -9,7 +9,6 @@ Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned steps ar
 import numpy as np
 
 import anisotropic as an
-from anisotropic.verify import known_constants
 
 DIM, STEPS, BATCH, SIGMA, EPS = 10, 1000, 64, 0.5, 1e-3
 METHODS = ("sgd", "adagrad", "adagrad_norm")
@@ -48,17 +47,18 @@ def first_gradient(objective):
     return DIM * {"cosh": np.sinh(2 * MAIN) / 2, "quartic": MAIN**3, "exponential": np.exp(MAIN)}[objective]
 
 
-def optimizer_of(name, step):
+def optimizer_of(name, step_size):
     if name == "sgd":
-        return an.optimizers.sgd(step)
-    return getattr(an.optimizers, name)(step, eps=EPS, preset="nonconvex")
+        return an.optimizers.sgd(step_size)
+    return getattr(an.optimizers, name)(step_size, eps=EPS, preset="nonconvex")
 
 
 def cell(part, objective, start, optimizer, replicas, seed):
     f = OBJECTIVES[objective]
 
-    def run(step, sigma=SIGMA, seed=seed, replicas=replicas):
-        return an.simulate(f, optimizer_of(optimizer, step), noise=an.noises.gaussian(sigma), start=start, steps=STEPS,
+    def run(step_size, sigma=SIGMA, seed=seed, replicas=replicas):
+        return an.simulate(f, optimizer_of(optimizer, step_size), noise=an.noises.gaussian(sigma), start=start,
+                           steps=STEPS,
                            batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1)  # fmt: skip
 
     if part == "threshold":
@@ -68,8 +68,8 @@ def cell(part, objective, start, optimizer, replicas, seed):
             exploded = run(middle, sigma=0.0, replicas=1).status[0] == "diverged"
             safe, lost = (safe, middle) if exploded else (middle, lost)
         return {"safe": safe, "lost": lost}
-    trial = np.array([run(step, seed=seed ^ 1).gradient_l1[:, -1].mean() for step in GRID])
-    runs = [run(step) for step in GRID]
+    trial = np.array([run(step_size, seed=seed ^ 1).gradient_l1[:, -1].mean() for step_size in GRID])
+    runs = [run(step_size) for step_size in GRID]
     found = {
         "l1": np.array([r.gradient_l1[:, -1] for r in runs]),
         "diverged": np.array([np.sum(r.status == "diverged") for r in runs]),
@@ -77,14 +77,14 @@ def cell(part, objective, start, optimizer, replicas, seed):
     }
     if optimizer == "adagrad":
         bound = an.bounds.nonconvex_adagrad_gen
-        verdicts = {step: an.verify(bound, r) for step, r in zip(GRID, runs, strict=True)}
-        held = {step: v for step, v in verdicts.items() if v.status != "not applicable"}
+        verdicts = {step_size: an.verify(bound, r) for step_size, r in zip(GRID, runs, strict=True)}
+        held = {step_size: v for step_size, v in verdicts.items() if v.status != "not applicable"}
         found["best allowed"] = int(np.nanargmin(np.where(np.isin(GRID, list(held)), trial, np.inf)))
         value = [
-            bound("solved", **known_constants(bound, r)) if step in held else np.nan
-            for step, r in zip(GRID, runs, strict=True)
+            bound("solved", **r.constants()) if step_size in held else np.nan
+            for step_size, r in zip(GRID, runs, strict=True)
         ]
-        tight = min(held, key=lambda step: held[step].slack)
+        tight = min(held, key=lambda step_size: held[step_size].slack)
         loose = max(held)
         found |= {"bound": np.array(value), "tightest": held[tight], "tightest step": tight,
                   "largest": held[loose], "largest step": loose}  # fmt: skip
@@ -111,7 +111,7 @@ def plot(results):
                     top = 3 * np.nanmax(found["bound"])
             if name != "exponential":
                 ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
-            ax.set(xscale="log", yscale="log", xlabel="step", title=TITLES[name])
+            ax.set(xscale="log", yscale="log", xlabel="step_size", title=TITLES[name])
             ax.set_ylim(bottom, top)
             ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} steps")
         last = axes.flat[len(names)]
@@ -142,8 +142,8 @@ def report(results, names):
         title="AdaGrad where the bound is tightest, and at its largest step",
     )  # fmt: skip
     rows = [
-        {"objective": n, "method": m, "step": step, "l1": np.mean(c["l1"][k]), "diverged": c["diverged"][k]}
-        for n, methods in cells.items() for m, c in methods.items() for k, step in enumerate(GRID)
+        {"objective": n, "method": m, "step_size": step_size, "l1": np.mean(c["l1"][k]), "diverged": c["diverged"][k]}
+        for n, methods in cells.items() for m, c in methods.items() for k, step_size in enumerate(GRID)
     ]  # fmt: skip
     results.save_csv("gradients", rows)
     for name in names:

@@ -129,11 +129,11 @@ class Tuner:
     def rows(self, index):
         return self.x[index], self.y[index]
 
-    def run(self, optimizer, step, batch, budget, look=None):
+    def run(self, optimizer, step_size, batch, budget, look=None):
         """Final loss on training rows and on held-out rows; infinite where it diverges."""
         lm, net, order = self.lm, self.net, np.random.default_rng(self.seed)
         net.load_state_dict(self.start)
-        method = lm.optimizer(optimizer, net.parameters(), step)
+        method = lm.optimizer(optimizer, net.parameters(), step_size)
         steps = max(1, budget // batch)
         epochs = np.concatenate([order.permutation(self.pool) for _ in range(1 + budget // len(self.pool))])
         queue = iter(range(steps))
@@ -182,19 +182,19 @@ class Tuner:
 
 
 @cache
-def best_step(optimizer, batch, budget, pretraining, tuning, **where):
+def best_step_size(optimizer, batch, budget, pretraining, tuning, **where):
     """The step with the smallest final training loss on a seed of its own: of the grid, then beside its best point."""
     grid = GRIDS[optimizer]
     if tuning == "middle":
         return grid[2], False
     tuner = Tuner(TUNING_SEED, pretraining, **where)
 
-    def final(step):
-        return tuner.run(optimizer, step, batch, budget)[0]
+    def final(step_size):
+        return tuner.run(optimizer, step_size, batch, budget)[0]
 
-    losses = {step: final(step) for step in grid}
+    losses = {step_size: final(step_size) for step_size in grid}
     best = min(grid, key=losses.get)
-    losses |= {step: final(step) for step in (best * 10**-0.25, best * 10**0.25)}
+    losses |= {step_size: final(step_size) for step_size in (best * 10**-0.25, best * 10**0.25)}
     return min(losses, key=losses.get), best in (grid[0], grid[-1])
 
 
@@ -206,7 +206,7 @@ def cell(optimizer, batch, repeat, budget, pretraining, entries, tuning, seed, *
 
     lm.torch.set_num_threads(1)
     with TUNING:
-        step, at_edge = best_step(optimizer, batch, budget, pretraining, tuning, **where)
+        step_size, at_edge = best_step_size(optimizer, batch, budget, pretraining, tuning, **where)
     tuner, secants, measured = Tuner(seed % 2**31, pretraining, **where), [], []
 
     def look(t, steps):
@@ -216,8 +216,8 @@ def cell(optimizer, batch, repeat, budget, pretraining, entries, tuning, seed, *
             measured.append(tuner.geometry(entries))
         return False
 
-    train_loss, held_out = tuner.run(optimizer, step, batch, budget, look)
-    found = {"train": train_loss, "held out": held_out, "step": step, "at_edge": at_edge, **along(secants),
+    train_loss, held_out = tuner.run(optimizer, step_size, batch, budget, look)
+    found = {"train": train_loss, "held out": held_out, "step_size": step_size, "at_edge": at_edge, **along(secants),
              "parameters": sum(p.numel() for p in tuner.net.parameters()), "pairs": len(tuner.pool),
              "answer tokens": int((tuner.y[tuner.pool] != -100).sum())}  # fmt: skip
     if measured and np.isfinite(train_loss):

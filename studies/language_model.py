@@ -80,10 +80,10 @@ def _tuned(optimizer, tuning, **where):
     if tuning == 0:
         return GRIDS[optimizer][1], np.full(len(GRIDS[optimizer]), np.nan)
     final = []
-    for step in GRIDS[optimizer]:
+    for step_size in GRIDS[optimizer]:
         net, draw = setting(seed=TUNING_SEED, **where)
         try:
-            final.append(lm.train(net, lm.optimizer(optimizer, net.parameters(), step), draw, tuning)[-20:].mean())
+            final.append(lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, tuning)[-20:].mean())
         except FloatingPointError:
             final.append(np.inf)
     return GRIDS[optimizer][int(np.argmin(final))], np.array(final)
@@ -94,7 +94,7 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
 
     lm.torch.set_num_threads(1)
     wanted = LEVELS[unit] if levels == "default" else tuple(float(v) for v in levels.split("/"))
-    step, final = tuned(optimizer, tuning, unit=unit, **where)
+    step_size, final = tuned(optimizer, tuning, unit=unit, **where)
     net, draw = setting(unit, seed=seed, **where)
     loss_batch = draw(LOSS_SEQUENCES)
     hessian_batch = tuple(side[:HESSIAN_SEQUENCES] for side in loss_batch)
@@ -107,12 +107,12 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
         watch.step()
         return watch.finished
 
-    seen = lm.train(net, lm.optimizer(optimizer, net.parameters(), step), draw, MAX_STEPS, after)
+    seen = lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, MAX_STEPS, after)
     found = watch.trajectory
     return {
         "loss": found.loss, "steps": found.steps, "r_med": found.r_med, "interval": found.interval,
-        "layers": np.array(found.layers), "levels": np.array(wanted), "step": step, "tuning_losses": final,
-        "at_edge": bool(tuning) and step in (GRIDS[optimizer][0], GRIDS[optimizer][-1]), "updates": len(seen),
+        "layers": np.array(found.layers), "levels": np.array(wanted), "step": step_size, "tuning_losses": final,
+        "at_edge": bool(tuning) and step_size in (GRIDS[optimizer][0], GRIDS[optimizer][-1]), "updates": len(seen),
         "parameters": sum(p.numel() for p in net.parameters()),
     }  # fmt: skip
 

@@ -16,7 +16,7 @@ AXES = {
     "profile": ["dense-dense", "dense-sparse", "sparse-dense", "sparse-sparse"],  # smoothness-noise
     "batch": [1, 4, 16, 64, 256, 1024, 4096],
     "optimizer": [*METHODS, "diagonal_sgd"],
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "replicas": [64],
 }
 QUICK = {"profile": ["dense-dense", "sparse-sparse"], "batch": [16, 256, 4096], "replicas": [32]}
@@ -30,36 +30,36 @@ MAKE = {"sgd": an.optimizers.sgd, "diagonal_sgd": an.optimizers.sgd, "adagrad": 
 GRIDS = {"sgd": 2.0 ** np.arange(-9, 3), "adagrad": 2.0 ** np.arange(-6, 6), "adagrad_norm": 2.0 ** np.arange(-6, 6)}
 
 
-def include(part, profile, batch, optimizer, step, replicas):
+def include(part, profile, batch, optimizer, step_size, replicas):
     """The oracle's diagonal steps are a yardstick for bounds only; equal budgets are compared at both kinds of step."""
-    return not (optimizer == "diagonal_sgd" and (part == "target" or step == "tuned"))
+    return not (optimizer == "diagonal_sgd" and (part == "target" or step_size == "tuned"))
 
 
 def problem(profile):
     """Objective, noise and the constants of the theorems."""
     smoothness, sigma = (SHAPES[name] for name in profile.split("-"))
-    f = an.problems.quadratic(smoothness, minimizer=0.9, box=(-1, 1))
+    f = an.problems.quadratic(smoothness, center=0.9, box=(-1, 1))
     return f, an.noises.gaussian(sigma), {"L": smoothness, "sigma": sigma, "D": 2.0, "R": 0.9, "d": DIM}
 
 
-def cell(part, profile, batch, optimizer, step, replicas, seed):
+def cell(part, profile, batch, optimizer, step_size, replicas, seed):
     f, noise, constants = problem(profile)
     bound, make = an.bounds[BOUNDS[optimizer][0]], MAKE[optimizer]
     common = dict(noise=noise, start=0.0, batch_size=batch, replicas=replicas, threads=1)
 
     def theorem(steps):
-        return make(bound.tuned_step(T=steps, M=batch, **constants))
+        return make(bound.tuned_step_size(T=steps, M=batch, **constants))
 
     if part == "target":
         goal = dict(target=TARGET, max_steps=MAX_STEPS)
-        if step == "theorem":
+        if step_size == "theorem":
             anytime = optimizer != "sgd"  # the theorem's step of SGD depends on the horizon, AdaGrad's does not
             reach = an.steps_to_target(f, theorem(1) if anytime else theorem, seed=seed, **goal, **common)
             return {"reach": np.array(reach), "at_edge": False}
         tuned = an.tuned_steps_to_target(f, make, GRIDS[optimizer], seed=seed, **goal, **common)
         return {"reach": np.array(tuned.reach), "at_edge": tuned.at_edge, "best": tuned.best}
     steps = BUDGET // batch
-    if step == "tuned":
+    if step_size == "tuned":
         few = {**common, "replicas": max(8, replicas // 4)}
         tuning = an.tune(f, make, GRIDS[optimizer], steps=steps, seed=seed ^ 1, **few)
         run = an.simulate(f, make(tuning.best), steps=steps, seed=seed, **common)
@@ -78,12 +78,12 @@ def plot(results):
             figure, axes = an.plotting.subplots(
                 "page", 2, len(profiles), height=4.6, sharex=True, squeeze=False
             )
-            for i, step in enumerate(("theorem", "tuned")):
+            for i, step_size in enumerate(("theorem", "tuned")):
                 for j, profile in enumerate(profiles):
-                    draw(axes[i, j], results, profile, step, batches, rows)
+                    draw(axes[i, j], results, profile, step_size, batches, rows)
                     axes[i, j].set_title(profile.replace("-", " L, ") + " noise" if i == 0 else "")
-            for i, step in enumerate(("theorem steps", "tuned steps")):
-                axes[i, 0].set_ylabel(f"{axes[i, 0].get_ylabel()}\n({step})")
+            for i, step_size in enumerate(("theorem steps", "tuned steps")):
+                axes[i, 0].set_ylabel(f"{axes[i, 0].get_ylabel()}\n({step_size})")
             for column in axes.T:
                 limits = [ax.get_ylim() for ax in column]
                 for ax in column:
@@ -106,34 +106,36 @@ def tidy(figure, axes):
     an.plotting.shared_legend(figure)
 
 
-def draw_target(ax, results, profile, step, batches, rows):
+def draw_target(ax, results, profile, step_size, batches, rows):
     """Steps to the target against M, with the critical batch sizes derived from the bounds."""
     _, _, constants = problem(profile)
     series, critical = {}, {}
     for method in METHODS:
-        reach = results.array("reach", part="target", profile=profile, step=step, optimizer=method)
+        reach = results.array("reach", part="target", profile=profile, step_size=step_size, optimizer=method)
         series[method] = an.intervals.Limits(*reach.T)
-        if step == "theorem":
+        if step_size == "theorem":
             critical[method] = an.bounds[BOUNDS[method][0]].critical_batch_size(gap=TARGET, **constants)
         for M, (steps, low, high) in zip(batches, reach, strict=True):
-            rows.append({"part": "target", "profile": profile, "step": step, "method": method, "batch": int(M),
+            rows.append({"part": "target", "profile": profile, "step_size": step_size, "method": method,
+                         "batch": int(M),
                          "estimate": steps, "low": low, "high": high})  # fmt: skip
     an.plotting.speed_up(batches, series, critical=critical, target=f"mean gap {TARGET}", ax=ax)
 
 
-def draw_budget(ax, results, profile, step, batches, rows):
+def draw_budget(ax, results, profile, step_size, batches, rows):
     """Mean gap after N samples against M; the bounds beside theorem steps."""
     series = {}
     looks = an.plotting.method_styles([*METHODS, "sgd, diagonal steps"])
-    for method in (*METHODS, "diagonal_sgd") if step == "theorem" else METHODS:
-        chosen = dict(part="budget", profile=profile, step=step, optimizer=method)
+    for method in (*METHODS, "diagonal_sgd") if step_size == "theorem" else METHODS:
+        chosen = dict(part="budget", profile=profile, step_size=step_size, optimizer=method)
         limits = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
         label = "sgd, diagonal steps" if method == "diagonal_sgd" else method
         series[label] = limits
         for k, M in enumerate(batches):
-            rows.append({"part": "budget", "profile": profile, "step": step, "method": method, "batch": int(M),
+            rows.append({"part": "budget", "profile": profile, "step_size": step_size, "method": method,
+                         "batch": int(M),
                          "estimate": limits.estimate[k], "low": limits.low[k], "high": limits.high[k]})  # fmt: skip
-        if step == "theorem":
+        if step_size == "theorem":
             look = looks[label] | {"marker": "", "linewidth": 0.8, "alpha": 0.7}
             bound = results.array(f"bound {BOUNDS[method][0]}", **chosen)
             ax.plot(batches, bound, **look, label=f"bound, {an.plotting.title(label)}")
@@ -146,7 +148,7 @@ def report(results, profiles):
         (f"{c.point['profile']}, M={c.point['batch']}", c.arrays[name])
         for method, names in BOUNDS.items()
         for name in names
-        for c in results.cells(part="budget", step="theorem", optimizer=method)
+        for c in results.cells(part="budget", step_size="theorem", optimizer=method)
     ]
     judged = [(label, verdict) for label, verdict in judged if verdict.status != "not applicable"]
     tightest = {}
@@ -161,7 +163,7 @@ def report(results, profiles):
         for batch in ends:
             for other in ("sgd", "adagrad_norm"):
                 results.say(compare(results, profile, batch, other))
-    for c in results.cells(step="tuned", optimizer=list(METHODS)):
+    for c in results.cells(step_size="tuned", optimizer=list(METHODS)):
         if c.arrays["at_edge"]:
             p = c.point
             where = f"{p['profile']}, M={p['batch']}, {p['part']}"
@@ -173,7 +175,7 @@ def report(results, profiles):
 
 def compare(results, profile, batch, other):
     """AdaGrad against `other` with tuned steps: steps to the target, and the gap at equal samples."""
-    chosen = dict(profile=profile, batch=batch, step="tuned")
+    chosen = dict(profile=profile, batch=batch, step_size="tuned")
     ours, theirs = (
         results.one(part="target", optimizer=m, **chosen)["reach"] for m in ("adagrad", other)
     )
@@ -198,7 +200,7 @@ def misranked(results, profiles):
     found = []
     for profile in profiles:
         for batch in results.axes["batch"]:
-            chosen = dict(part="budget", profile=profile, batch=batch, step="theorem")
+            chosen = dict(part="budget", profile=profile, batch=batch, step_size="theorem")
             sgd, adagrad = (results.one(optimizer=m, **chosen) for m in METHODS[:2])
             measured = an.intervals.ratio_interval(sgd["gap"], adagrad["gap"], level=0.01)
             sgd_by_bound = float(sgd["bound convex_sgd"]) < float(adagrad["bound convex_adagrad"])

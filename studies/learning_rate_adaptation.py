@@ -25,14 +25,14 @@ def square(w, gradient, params):
 
 
 RATES = {
-    "constant": lambda step: step,
-    "constant / 5": lambda step: step / 5,
+    "constant": lambda step_size: step_size,
+    "constant / 5": lambda step_size: step_size / 5,
     "halve, 100 samples": halving(samples=100),
     "halve, 1e5 samples": halving(samples=100_000),
     "halve always": halving(),
     "halve on plateau": an.schedules.halve_on_plateau,
-    "1/t": lambda step: an.schedules.inverse_time(2 * step, 10.0),
-    "search": an.schedules.search,
+    "1/t": lambda step_size: an.schedules.inverse_time(2 * step_size, 10.0),
+    "search": an.schedules.restarted_search,
     **{f"phases of {n}": halving(length=n) for n in (5, 10, 20, 50)},
 }
 SEARCHES = {f"search undone, {n:.0e} samples": undone_search(n) for n in (100, 10_000, 1_000_000, 10**12)}
@@ -50,8 +50,8 @@ UNPAIRED = ("optimizer", "rate")
 MAKE = {
     "sgd": an.optimizers.sgd,
     "adam": an.optimizers.adam,
-    "rmsprop": lambda step: an.optimizers.rmsprop(step, 0.99, eps=1e-8),
-    "adagrad_norm": lambda step: an.optimizers.adagrad_norm(step, eps=0.1, preset="nonconvex"),
+    "rmsprop": lambda step_size: an.optimizers.rmsprop(step_size, 0.99, eps=1e-8),
+    "adagrad_norm": lambda step_size: an.optimizers.adagrad_norm(step_size, eps=0.1, preset="nonconvex"),
 }
 STEP = {"sgd": 0.2, "adam": 0.05, "rmsprop": 0.05, "adagrad_norm": 1.0}
 
@@ -198,16 +198,16 @@ def spread(results, rows):
     """Stationary |w|^2 at constant rates beside SGD's formula at the same rate and at step / sqrt(E g^2)."""
     table = []
     for row in rows:
-        step = STEP[row["method"]] / (5 if row["rate"].endswith("5") else 1)
+        step_size = STEP[row["method"]] / (5 if row["rate"].endswith("5") else 1)
         same, effective = (
-            np.sum(facts.stationary_variance(CURVATURE, 1.0, step=s, batch_size=BATCH))
-            for s in (step, step if row["method"] == "sgd" else step * np.sqrt(BATCH))
+            np.sum(facts.stationary_variance(CURVATURE, 1.0, step_size=s, batch_size=BATCH))
+            for s in (step_size, step_size if row["method"] == "sgd" else step_size * np.sqrt(BATCH))
         )
-        table.append({"method": row["method"], "rate": step, "measured": row["late mean"], "+-": row["+-"],
+        table.append({"method": row["method"], "rate": step_size, "measured": row["late mean"], "+-": row["+-"],
                       "SGD's formula": same, "at step/sqrt(v)": effective})  # fmt: skip
         ratio = row["late mean"] / effective
         results.say(
-            f"{an.plotting.title(row['method'])} at the constant rate {step:g}: |w|^2 = {row['late mean']:.4g} +- "
+            f"{an.plotting.title(row['method'])} at the constant rate {step_size:g}: |w|^2 = {row['late mean']:.4g} +- "
             f"{row['+-']:.1g}, {ratio:.3f} of SGD's formula"
             f"{'' if row['method'] == 'sgd' else ' at the rate step / sqrt(sigma^2 / b), where noise rules v'}."
         )

@@ -36,15 +36,15 @@ def include(setting, width, optimizer, alpha, repeats):
 
 def make(optimizer, width, rank):
     """Steps so small that halving them changes nothing; sign-like methods move every entry by a tenth of d^(-3/2)."""
-    step = 0.1 * width**-1.5
+    step_size = 0.1 * width**-1.5
     return {
         "sgd": lambda: o.sgd(0.02),
         "heavy_ball": lambda: o.heavy_ball(0.002, 0.9),
-        "adam": lambda: o.adam(step, beta2=0.95, eps=1e-12),
-        "rmsprop": lambda: o.rmsprop(step, 0.95, eps=1e-12),
-        "adagrad": lambda: o.adagrad(10 * step),
-        "amsgrad": lambda: o.amsgrad(step, beta2=0.95, eps=1e-12),
-        "sign_sgd": lambda: o.sign_sgd(step),
+        "adam": lambda: o.adam(step_size, beta2=0.95, eps=1e-12),
+        "rmsprop": lambda: o.rmsprop(step_size, 0.95, eps=1e-12),
+        "adagrad": lambda: o.adagrad(10 * step_size),
+        "amsgrad": lambda: o.amsgrad(step_size, beta2=0.95, eps=1e-12),
+        "sign_sgd": lambda: o.sign_sgd(step_size),
         "adagrad_norm": lambda: o.adagrad_norm(0.2 * rank**0.5),
     }[optimizer]()
 

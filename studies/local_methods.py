@@ -68,29 +68,30 @@ def cell(part, data, optimizer, local, rule, replicas, seed):
             "reach": np.array([rounds, sent, samples])}  # fmt: skip
 
 
-def floor(step, batch, workers, local, replicas, seed):
+def floor(step_size, batch, workers, local, replicas, seed):
     """Mean gap at the common point over the last four fifths of the rounds, its error, and the formula."""
     h = np.array([1.0, 0.7, 0.5, 0.3, 0.2])
     run = an.simulate_local(
-        an.problems.quadratic(h), an.optimizers.sgd(step), noise=an.noises.gaussian(1.0), start=0.0,
+        an.problems.quadratic(h), an.optimizers.sgd(step_size), noise=an.noises.gaussian(1.0), start=0.0,
         rounds=40_000 // local, local_steps=local, workers=workers, batch_size=batch, replicas=replicas, seed=seed,
         records=60, threads=1,
     )  # fmt: skip
     k = np.searchsorted(run.steps, run.steps[-1] / 5)
     t, total = run.steps, run.mean_gap * run.steps
     means = (total[:, -1] - total[:, k]) / (t[-1] - t[k])
-    exact = facts.local_sgd_floor(h, 1.0, step=step, batch_size=batch, workers=workers)
+    exact = facts.local_sgd_floor(h, 1.0, step_size=step_size, batch_size=batch, workers=workers)
     return means.mean(), means.std(ddof=1) / np.sqrt(replicas), 0.5 * np.sum(h * exact)
 
 
-def contraction(step, eta, workers, local, replicas, seed, dim=64):
+def contraction(step_size, eta, workers, local, replicas, seed, dim=64):
     """E xbar^2 after one round from 1, when the noise of every local gradient is eta times that gradient."""
     run = an.simulate_local(
-        an.problems.quadratic(np.ones(dim)), an.optimizers.sgd(step), noise=an.noises.affine(0.0, eta**2), start=1.0,
+        an.problems.quadratic(np.ones(dim)), an.optimizers.sgd(step_size), noise=an.noises.affine(0.0, eta**2),
+        start=1.0,
         rounds=1, local_steps=local, workers=workers, replicas=replicas, seed=seed, records=1, threads=1,
     )  # fmt: skip
     left = 2 * run.gap[:, -1] / dim
-    exact = facts.local_norm_test_contraction(1.0, step=step, eta=eta, workers=workers, local_steps=local)
+    exact = facts.local_norm_test_contraction(1.0, step_size=step_size, eta=eta, workers=workers, local_steps=local)
     return left.mean(), left.std(ddof=1) / np.sqrt(replicas), exact[0]
 
 
@@ -136,11 +137,13 @@ def targets(results):
 def floors(results):
     rows = []
     for c in results.cells(part="floor"):
-        for (step, batch, workers), m, e, f in zip(FLOORS, *(c.arrays[k] for k in ("measured", "error", "formula")),
+        numbers = (c.arrays[k] for k in ("measured", "error", "formula"))
+        for (step_size, batch, workers), m, e, f in zip(FLOORS, *numbers,
                                                    strict=True):  # fmt: skip
-            rows.append({"step": step, "batch": batch, "workers": workers, "H": c.point["local"], "measured": m,
+            rows.append({"step_size": step_size, "batch": batch, "workers": workers, "H": c.point["local"],
+                         "measured": m,
                          "+-": e, "formula": f, "ratio": m / f})  # fmt: skip
-    rows.sort(key=lambda r: (r["step"], r["workers"], r["H"]))
+    rows.sort(key=lambda r: (r["step_size"], r["workers"], r["H"]))
     results.save_csv("floors", rows)
     results.table([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows],
                   title="Floor of local SGD at a fixed batch: mean gap")  # fmt: skip
@@ -155,7 +158,7 @@ def floors(results):
 def contractions(results):
     a = results.one(part="contraction")
     found = zip(ROUNDS, a["measured"], a["error"], a["formula"], strict=True)
-    rows = [{"step": s, "eta": eta, "workers": m, "H": h, "measured": x, "+-": e, "formula": f, "ratio": x / f}
+    rows = [{"step_size": s, "eta": eta, "workers": m, "H": h, "measured": x, "+-": e, "formula": f, "ratio": x / f}
             for (s, eta, m, h), x, e, f in found]  # fmt: skip
     results.save_csv("contraction", rows)
     results.table([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows],

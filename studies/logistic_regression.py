@@ -17,7 +17,7 @@ AXES = {
     "data": ["breast_cancer", "digits"],
     "batch": [4, 16, 64, 256],
     "optimizer": list(METHODS),
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "epochs": [20],
     "replicas": [32],
 }
@@ -27,9 +27,9 @@ GRIDS = {"sgd": 2.0 ** np.arange(-6, 6), "adagrad": 2.0 ** np.arange(-8, 4), "ad
          "adam": 2.0 ** np.arange(-12, 0)}  # fmt: skip
 
 
-def include(data, batch, optimizer, step, epochs, replicas):
+def include(data, batch, optimizer, step_size, epochs, replicas):
     """Theorem steps where there is a theorem, at the batch size of the verdicts."""
-    return step == "tuned" or (optimizer in BOUNDS and batch == VERDICT_BATCH)
+    return step_size == "tuned" or (optimizer in BOUNDS and batch == VERDICT_BATCH)
 
 
 @functools.cache
@@ -41,15 +41,15 @@ def problem(data):
     return an.problems.logistic_regression(X, y, l2=1 / n, box=(-half, half))
 
 
-def cell(data, batch, optimizer, step, epochs, replicas, seed):
+def cell(data, batch, optimizer, step_size, epochs, replicas, seed):
     f, make = problem(data), getattr(an.optimizers, optimizer)
     steps = max(1, epochs * f.samples // batch)
     common = dict(noise=an.noises.minibatch(), start=0.0, batch_size=batch, replicas=replicas, steps=steps, threads=1)
-    if step == "theorem":
+    if step_size == "theorem":
         bound = an.bounds[BOUNDS[optimizer]]
         known = {"L": f.smoothness, "sigma": f.sample_sigma, "D": f.box[1] - f.box[0], "R": np.abs(f.minimizer),
                  "T": steps, "M": batch, "d": f.dim}  # fmt: skip
-        run = an.simulate(f, make(bound.tuned_step(**known)), seed=seed, **common)
+        run = an.simulate(f, make(bound.tuned_step_size(**known)), seed=seed, **common)
         return {"gap": run.average_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run)}
     tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, measure="average_gap", **common)
     run = an.simulate(f, make(tuning.best), seed=seed, running_means=False, records=24, **common)
@@ -71,9 +71,9 @@ def plot(results):
     with an.plotting.style("page"):
         figure, axes = an.plotting.subplots("page", 2, len(sets), height=4.8, squeeze=False)
         for (upper, lower), data in zip(axes.T, sets, strict=True):
-            end = {m: results.array("gap", data=data, step="tuned", optimizer=m).T for m in methods}
+            end = {m: results.array("gap", data=data, step_size="tuned", optimizer=m).T for m in methods}
             an.plotting.curves(batches, end, xlabel="batch size M", ylabel="gap at the average iterate", ax=upper)
-            runs = {m: results.one(data=data, batch=middle, step="tuned", optimizer=m) for m in methods}
+            runs = {m: results.one(data=data, batch=middle, step_size="tuned", optimizer=m) for m in methods}
             curves = {m: run["curve"] for m, run in runs.items()}
             label = f"samples (M = {middle})"
             samples = runs[methods[0]]["samples"]
@@ -84,11 +84,12 @@ def plot(results):
     results.save_figure(figure, "equal_samples")
     results.save_csv("gaps", [dict(c.point, gap=float(np.mean(c.arrays["gap"]))) for c in results.cells()])
     results.verdicts(
-        (f"{short(c.point['data'])}, M={c.point['batch']}", c.arrays["verdict"]) for c in results.cells(step="theorem")
+        (f"{short(c.point['data'])}, M={c.point['batch']}", c.arrays["verdict"])
+        for c in results.cells(step_size="theorem")
     )
     for data in sets:
         for batch in results.axes["batch"]:
-            gap = {m: results.one(data=data, batch=batch, step="tuned", optimizer=m)["gap"] for m in methods}
+            gap = {m: results.one(data=data, batch=batch, step_size="tuned", optimizer=m)["gap"] for m in methods}
             ours, parts = gap.pop("adagrad", None), []
             for other, theirs in gap.items() if ours is not None else ():
                 ratio = an.intervals.ratio_interval(theirs, ours, level=0.01)
@@ -98,7 +99,7 @@ def plot(results):
                     f"{short(data)}, M={batch}, equal samples, tuned: gap over AdaGrad's (above 1: AdaGrad wins): "
                     f"{', '.join(parts)}."
                 )
-    for c in results.cells(step="tuned"):
+    for c in results.cells(step_size="tuned"):
         if c.arrays["at_edge"]:
             p = c.point
             where = f"{short(p['data'])}, M={p['batch']}"

@@ -17,7 +17,7 @@ AXES = {
     "objective": ["absolute", "rounded"],
     "batch": [1, 4, 16, 64, 256, 1024, 4096],
     "optimizer": list(METHODS),
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "replicas": [128],
 }
 QUICK = {"batch": [16, 4096], "replicas": [16]}
@@ -29,13 +29,13 @@ GRIDS = {"sgd": 2.0 ** np.arange(-8, 3), "adagrad": 2.0 ** np.arange(-7, 4), "ad
 
 
 def problem(name):
-    where = dict(minimizer=0.9, box=(-1, 1))
+    where = dict(center=0.9, box=(-1, 1))
     if name == "absolute":
         return an.problems.absolute(SLOPE, **where)
     return an.problems.pseudo_huber(SLOPE / WIDTH, WIDTH, **where)
 
 
-def theorem_step(method, batch):
+def theorem_step_size(method, batch):
     """The nonsmooth steps: R / (|G| sqrt(T)) for SGD, D_j / sqrt(2) for AdaGrad, |D|_2 / sqrt(2) for AdaGrad-Norm."""
     second_moment = SLOPE * np.sqrt(1 + 4 / batch)
     return {
@@ -45,15 +45,15 @@ def theorem_step(method, batch):
     }[method]
 
 
-def cell(objective, batch, optimizer, step, replicas, seed):
+def cell(objective, batch, optimizer, step_size, replicas, seed):
     f, make = problem(objective), MAKE[optimizer]
     common = dict(noise=an.noises.gaussian(2 * SLOPE), start=0.0, batch_size=batch, replicas=replicas, threads=1)
-    tuned = an.tune(f, make, GRIDS[optimizer], steps=STEPS, seed=seed ^ 1, **common) if step == "tuned" else None
-    method = make(tuned.best if tuned else theorem_step(optimizer, batch))
+    tuned = an.tune(f, make, GRIDS[optimizer], steps=STEPS, seed=seed ^ 1, **common) if step_size == "tuned" else None
+    method = make(tuned.best if tuned else theorem_step_size(optimizer, batch))
     run = an.simulate(f, method, steps=STEPS, seed=seed, **common)
     reach = an.steps_to_target(f, method, target=TARGET, max_steps=MAX_STEPS, seed=seed, **common)
     result = {"gap": run.mean_gap[:, -1], "reach": np.array(reach), "at_edge": bool(tuned and tuned.at_edge)}
-    if step == "theorem":
+    if step_size == "theorem":
         result |= {name: an.verify(an.bounds[name], run) for name in BOUNDS[optimizer]}
     return result
 
@@ -66,7 +66,7 @@ def plot(results):
         for j, objective in enumerate(results.axes["objective"]):
             gaps, samples = {}, {}
             for method in results.axes["optimizer"]:
-                chosen = dict(objective=objective, step="tuned", optimizer=method)
+                chosen = dict(objective=objective, step_size="tuned", optimizer=method)
                 gaps[method] = an.intervals.t_limits(results.array("gap", **chosen).T, 0.05)
                 samples[method] = an.intervals.Limits(*(results.array("reach", **chosen).T * batches))
             upper, lower = axes[:, j]
@@ -91,13 +91,13 @@ def report(results, batches):
     ends = [results.axes["batch"][0], results.axes["batch"][-1]]
     results.verdicts(
         (f"{c.point['objective']}, M={c.point['batch']}", c.arrays[name])
-        for c in results.cells(step="theorem", batch=ends)
+        for c in results.cells(step_size="theorem", batch=ends)
         for name in BOUNDS[c.point["optimizer"]]
         if c.arrays[name].status != "not applicable"
     )
     for objective in results.axes["objective"]:
         for method in results.axes["optimizer"]:
-            reach = results.array("reach", objective=objective, step="tuned", optimizer=method)
+            reach = results.array("reach", objective=objective, step_size="tuned", optimizer=method)
             first, last, name = reach[0], reach[-1], an.plotting.title(method)
             if not (np.isfinite(first).all() and np.isfinite(last).all()):
                 results.say(f"{objective}: tuned {name} missed {TARGET} in {MAX_STEPS:,} steps at one end of M.")
@@ -108,7 +108,7 @@ def report(results, batches):
                 f"so its samples grow by {batches[-1] / batches[0] * last[0] / first[0]:.0f}."
             )
         for batch in ends:
-            chosen = dict(objective=objective, batch=batch, step="tuned")
+            chosen = dict(objective=objective, batch=batch, step_size="tuned")
             gap = {m: results.one(optimizer=m, **chosen)["gap"] for m in results.axes["optimizer"]}
             ours = gap.pop("adagrad", None)
             for other, theirs in gap.items() if ours is not None else ():
@@ -117,7 +117,7 @@ def report(results, batches):
                     f"{objective}, M={batch}, tuned: gap of {an.plotting.title(other)} over AdaGrad's after {STEPS:,} "
                     f"steps = {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]."
                 )
-    for c in results.cells(step="tuned"):
+    for c in results.cells(step_size="tuned"):
         if c.arrays["at_edge"]:
             p = c.point
             where = f"{p['objective']}, M={p['batch']}"

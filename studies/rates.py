@@ -58,16 +58,16 @@ def optimizer_of(setting, name, bound, known):
     make = getattr(an.optimizers, name)
     usable = {k: v for k, v in known.items() if k in bound.constants}
     if bound.tuning is not None:
-        step = np.max(bound.tuned_step(**usable))
+        step_size = np.max(bound.tuned_step_size(**usable))
     else:  # the step that balances bias and curvature but for logarithms
-        step = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
+        step_size = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
     keywords = {"eps": EPS, "preset": "nonconvex"} if setting == "gradient" and name != "sgd" else {}
-    return make(float(step), **keywords), float(step)
+    return make(float(step_size), **keywords), float(step_size)
 
 
 def cell(setting, steps, optimizer, replicas, seed):
     bound, known = an.bounds[BOUNDS[setting][optimizer]], known_constants(setting, steps)
-    method, step = optimizer_of(setting, optimizer, bound, known)
+    method, step_size = optimizer_of(setting, optimizer, bound, known)
     where = {"minimizer": 0.0} if setting == "gradient" else {"minimizer": 0.9, "box": (-1, 1)}
 
     def run(instance, seed, replicas):
@@ -80,7 +80,7 @@ def cell(setting, steps, optimizer, replicas, seed):
     trial = [run(instance, seed ^ 1, few)[bound.measure][:, -1].mean() for instance in family(setting)]
     worst = int(np.argmax(trial))
     fixed, hardest = (run(family(setting)[k], seed, replicas) for k in (0, worst))
-    extra = {"step": step, "eps": EPS if setting == "gradient" else 0.0}
+    extra = {"step_size": step_size, "eps": EPS if setting == "gradient" else 0.0}
     usable = {k: v for k, v in (known | extra).items() if k in bound.constants}
     values = {}
     for form in bound.forms:
@@ -97,7 +97,7 @@ def fitted(curve, steps):
     """Exponent of a curve ``(T, replicas)`` in words, and its numbers (NaN where there is no exponent)."""
     runs = [
         an.Run(steps=np.array([T]), start=np.zeros(1), statistics={"value": values[:, None]},
-               status=np.full(values.size, "ok"), initial_gap=np.nan, known={}, facts={})
+               status=np.full(values.size, "ok"), initial_gap=np.nan)
         for T, values in zip(steps, curve, strict=True)
     ]  # fmt: skip
     refusal = ""

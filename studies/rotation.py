@@ -24,11 +24,11 @@ AXES = {
     "angle": [0.0, 0.03, 0.1, 0.3, 1.0, 3.0],
     "draw": [0, 1, 2],
     "optimizer": list(METHODS),
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "replicas": [64],
 }
 QUICK = {"turned": ["noise", "both"], "angle": [0.0, 0.3, 3.0], "draw": [0], "replicas": [16]}
-UNPAIRED = ("turned", "angle", "draw", "optimizer", "step")
+UNPAIRED = ("turned", "angle", "draw", "optimizer", "step_size")
 GRIDS = {"sgd": 2.0 ** np.arange(-8, 4), "adagrad": 2.0 ** np.arange(-8, 4), "adagrad_norm": 2.0 ** np.arange(-7, 5)}
 BOUNDS = {m: f"convex_{m}" for m in METHODS}
 LEVEL = 0.01
@@ -73,16 +73,16 @@ def problem(turned, angle, draw):
     return dataclasses.replace(f, smoothness=optimal.L), noise, q_smooth.T @ np.full(DIM, 0.9), f.smoothness
 
 
-def include(turned, angle, draw, optimizer, step, replicas):
+def include(turned, angle, draw, optimizer, step_size, replicas):
     """Without a turn the three cases and all draws are one."""
     return angle > 0 or draw == 0
 
 
-def cell(turned, angle, draw, optimizer, step, replicas, seed):
+def cell(turned, angle, draw, optimizer, step_size, replicas, seed):
     f, noise, start, gershgorin = problem(turned, angle, draw)
     make, bound = getattr(an.optimizers, optimizer), an.bounds[BOUNDS[optimizer]]
     common = dict(noise=noise, start=start, batch_size=BATCH, steps=STEPS, threads=1)
-    if step == "tuned":
+    if step_size == "tuned":
         tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, replicas=max(8, replicas // 4), **common)
         run = an.simulate(f, make(tuning.best), seed=seed, records=1, replicas=replicas, **common)
         return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge, "optimal": f.smoothness.sum() / PROFILE.sum(),
@@ -91,7 +91,8 @@ def cell(turned, angle, draw, optimizer, step, replicas, seed):
              "D": 2 * HALF_WIDTH, "T": STEPS, "M": BATCH, "d": DIM}  # fmt: skip
     if optimizer != "adagrad":
         f = dataclasses.replace(f, smoothness=np.full(DIM, PROFILE[0]))  # only the largest curvature counts
-    run = an.simulate(f, make(bound.tuned_step(**{k: v for k, v in known.items() if k in bound.constants})), seed=seed,
+    theorem = bound.tuned_step_size(**{k: v for k, v in known.items() if k in bound.constants})
+    run = an.simulate(f, make(theorem), seed=seed,
                       records=5, replicas=replicas, **common)  # fmt: skip
     return {"gap": run.mean_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run)}
 
@@ -109,7 +110,7 @@ def plot(results):
         for ax, turned in zip(axes, cases, strict=False):
             series = {}
             for method in METHODS:
-                each = [gaps(results, turned=turned, angle=a, optimizer=method, step="tuned") for a in angles]
+                each = [gaps(results, turned=turned, angle=a, optimizer=method, step_size="tuned") for a in angles]
                 limits = series[method] = an.intervals.t_limits(np.array(each).T, 0.05)
                 for k, angle in enumerate(angles):
                     rows.append({"turned": turned, "angle": angle, "method": method, "gap": limits.estimate[k],
@@ -132,7 +133,7 @@ def plot(results):
 
 def draw_diagonals(ax, results, angles, turned):
     """Sum of the diagonal over the trace, averaged over the random rotations."""
-    cells = [results.cells(turned=turned, angle=a, optimizer="sgd", step="tuned") for a in angles]
+    cells = [results.cells(turned=turned, angle=a, optimizer="sgd", step_size="tuned") for a in angles]
     for name, marker, dashes, label in (
         ("optimal", "o", "-", "optimal diagonal"), ("gershgorin", "^", "--", "Gershgorin's"),
     ):  # fmt: skip
@@ -145,7 +146,7 @@ def draw_diagonals(ax, results, angles, turned):
 def report(results, cases):
     judged = [
         (f"{c.point['turned']}, angle {c.point['angle']:g}, draw {c.point['draw']}", c.arrays["verdict"])
-        for c in results.cells(step="theorem")
+        for c in results.cells(step_size="theorem")
     ]
     tightest = {}
     for where, verdict in judged:
@@ -158,7 +159,7 @@ def report(results, cases):
     draws = len(results.axes["draw"])
     for turned in cases:
         gap = {
-            (m, a): gaps(results, turned=turned, angle=a, optimizer=m, step="tuned")
+            (m, a): gaps(results, turned=turned, angle=a, optimizer=m, step_size="tuned")
             for m in METHODS for a in (straight, turned_most)
         }  # fmt: skip
         for other in ("sgd", "adagrad_norm"):
@@ -177,14 +178,16 @@ def report(results, cases):
                 f"{straight:g}: {ratio.estimate:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]."
             )
     if "both" in cases:
-        base = results.one(turned="both", angle=straight, draw=results.axes["draw"][0], optimizer="sgd", step="tuned")
+        base = results.one(
+            turned="both", angle=straight, draw=results.axes["draw"][0], optimizer="sgd", step_size="tuned"
+        )
         worst = max(
             np.max(np.abs(c.arrays["gap"] / base["gap"] - 1))
-            for c in results.cells(turned="both", optimizer="sgd", step="tuned")
+            for c in results.cells(turned="both", optimizer="sgd", step_size="tuned")
         )
         results.say(f"Both turned: SGD's gap is the same replica by replica; largest relative difference {worst:.1e}.")
     edges = [f"{c.point['optimizer']} {c.point['turned']} {c.point['angle']:g}"
-             for c in results.cells(step="tuned") if c.arrays["at_edge"]]  # fmt: skip
+             for c in results.cells(step_size="tuned") if c.arrays["at_edge"]]  # fmt: skip
     results.say(f"The best tuned step lies at an end of the grid in {len(edges)} cells: {'; '.join(edges) or 'none'}.")
 
 

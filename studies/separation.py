@@ -32,15 +32,15 @@ def cell(dim, optimizer, steps):
     f = an.problems.quadratic(known["L"], box=(-1, 1))
     bound, make = an.bounds[BOUNDS[optimizer]], getattr(an.optimizers, optimizer)
 
-    def run(step):
-        return an.simulate(f, make(step), noise=an.noises.none(), start=1.0, steps=steps, replicas=1, threads=1)
+    def run(step_size):
+        return an.simulate(f, make(step_size), noise=an.noises.none(), start=1.0, steps=steps, replicas=1, threads=1)
 
-    theorem = LARGEST if optimizer == "sgd" else np.max(bound.tuned_step(**known))
-    grid = [run(step) for step in GRIDS[optimizer]]
+    theorem = LARGEST if optimizer == "sgd" else np.max(bound.tuned_step_size(**known))
+    grid = [run(step_size) for step_size in GRIDS[optimizer]]
     at_theorem = run(theorem)
     form = bound.forms[-1]
     return {
-        "bound": bound(form, **known | {"step": theorem}), "theorem": float(theorem),
+        "bound": bound(form, **known | {"step_size": theorem}), "theorem": float(theorem),
         "mean_gap": at_theorem.mean_gap[0, -1], "average_gap": at_theorem.average_gap[0, -1],
         "verdict": an.verify(bound, at_theorem),
         "grid mean_gap": np.array([r.mean_gap[0, -1] for r in grid]),
@@ -117,21 +117,22 @@ def report(results, cells, steps):
     )
     results.say(f"T = {steps:,}: proven at d = {', '.join(map(str, proven)) or 'no d of the grid'}.")
     sgd, norm = cells["sgd"][-1], cells["adagrad_norm"][-1]
-    value, step, at_edge = best(sgd, "mean_gap")
+    value, step_size, at_edge = best(sgd, "mean_gap")
     results.say(
         f"The box keeps steps beyond 2/L from diverging; no lower bound is claimed for them. Among all "
         f"{GRIDS['sgd'].size} steps gradient descent's best mean gap at d = {last['d']:,} is {value:.3g} "
-        f"(step {step:.3g}{EDGE * at_edge}), {value / last['AdaGrad']:.3g} times AdaGrad's at the theorem's step."
+        f"(step {step_size:.3g}{EDGE * at_edge}), {value / last['AdaGrad']:.3g} times AdaGrad's at the theorem's step."
     )
-    value, step, at_edge = best(sgd, "average_gap")
+    value, step_size, at_edge = best(sgd, "average_gap")
     results.say(
-        f"The smallest gap of the average iterate over all steps is {value:.3g}, at step {step:.3g}{EDGE * at_edge}"
-        f"{': iterates that jump between opposite faces of the box average out' if step > LARGEST else ''}."
+        f"The smallest gap of the average iterate over all step sizes is {value:.3g}, at {step_size:.3g}"
+        f"{EDGE * at_edge}"
+        f"{': iterates that jump between opposite faces of the box average out' if step_size > LARGEST else ''}."
     )
-    value, step, at_edge = best(norm, "mean_gap")
+    value, step_size, at_edge = best(norm, "mean_gap")
     results.say(
         f"Control: AdaGrad-Norm has {norm.arrays['mean_gap']:.3g} at its theorem's step and {value:.3g} at its best "
-        f"({step:.3g}{EDGE * at_edge}), {value / last['AdaGrad']:.3g} times AdaGrad's at the theorem's step: "
+        f"({step_size:.3g}{EDGE * at_edge}), {value / last['AdaGrad']:.3g} times AdaGrad's at the theorem's step: "
         "one decaying step for all coordinates "
         f"{'does not explain' if value > 2 * last['AdaGrad'] else 'explains'} AdaGrad's gap."
     )

@@ -45,7 +45,7 @@ def cell(case, optimizer, batch, draw, replicas, seed):
     if case in ONE_STEP:
         return one_step(case, seed)
     if case == "SGD":
-        return sgd_step(seed)
+        return sgd_step_size(seed)
     return tuned(case.removeprefix("steps: "), optimizer, batch, replicas, seed)
 
 
@@ -79,18 +79,18 @@ def one_step(case, seed):
         measured[i], gain[i] = slope / curvature, slope**2 / (2 * curvature)
     model = (mean, np.ones(DIM), H)
     try:
-        small = an.surge.optimal_step(BATCHES, *model, form="small_batch")
+        small = an.surge.optimal_step_size(BATCHES, *model, form="small_batch")
     except ValueError:  # a negative B_noise: beyond it the form has no best step
         small = np.full(BATCHES.size, np.nan)
     return {
-        "measured": measured, "gain": gain, "exact": an.surge.optimal_step(BATCHES, *model), "small": small,
+        "measured": measured, "gain": gain, "exact": an.surge.optimal_step_size(BATCHES, *model), "small": small,
         "exact gain": an.surge.best_gain(BATCHES, *model), "noise batch": an.surge.noise_batch_size(*model),
-        "limit": an.surge.optimal_step(1.0, *model, form="large_batch"),
+        "limit": an.surge.optimal_step_size(1.0, *model, form="large_batch"),
         "small range": 0.1 * np.median(np.pi / (2 * mean**2)),
     }  # fmt: skip
 
 
-def sgd_step(seed):
+def sgd_step_size(seed):
     """The law of SGD on the rotated quadratic, with normal gradients."""
     rng = np.random.default_rng(seed)
     H = hessian("rotated", rng)
@@ -99,7 +99,7 @@ def sgd_step(seed):
         g = mean + rng.normal(size=(5 * DRAWS, DIM)) / np.sqrt(B)
         measured[i] = (g @ mean).mean() / np.einsum("ni,ij,nj->n", g, H, g, optimize=True).mean()
     return {
-        "measured": measured, "exact": an.surge.sgd_optimal_step(BATCHES, mean, 1.0, H),
+        "measured": measured, "exact": an.surge.sgd_optimal_step_size(BATCHES, mean, 1.0, H),
         "noise batch": an.surge.sgd_noise_batch_size(mean, 1.0, H), "simple": DIM / np.sum(mean**2),
     }  # fmt: skip
 
@@ -118,16 +118,17 @@ def tuned(problem, optimizer, batch, replicas, seed):
         start = 2.5 * np.linalg.solve(H, place("w ~ H^-1/2", H, rng))
         unit = start @ H @ start / 2
     first = np.full((grid.size, 3), np.inf)
-    for i, step in enumerate(grid):
+    for i, step_size in enumerate(grid):
         run = an.simulate(
-            f, getattr(an.optimizers, optimizer)(float(step)), noise=noise, start=start, steps=steps, records=60,
+            f, getattr(an.optimizers, optimizer)(float(step_size)), noise=noise, start=start, steps=steps, records=60,
             batch_size=batch, replicas=replicas, seed=seed, running_means=False, threads=1,
         )  # fmt: skip
         loss = np.nan_to_num(run.value.mean(axis=0), nan=np.inf)
         for k, level in enumerate(LEVELS[problem]):
             first[i, k] = passage(run.steps, loss, level * unit)
     best = [minimum(np.log2(grid), np.log(first[:, k])) for k in range(3)]
-    return {"first": first, "step": np.array([2.0**x for x, _ in best]), "edge": np.array([edge for _, edge in best])}
+    edges = np.array([edge for _, edge in best])
+    return {"first": first, "step_size": np.array([2.0**x for x, _ in best]), "edge": edges}
 
 
 def passage(steps, loss, level):
@@ -225,7 +226,7 @@ def report_tuned(results, problems):
             if f"{problem} {method}" not in GRIDS:
                 continue
             chosen = dict(case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
-            steps, edges = results.array("step", **chosen), results.array("edge", **chosen)
+            steps, edges = results.array("step_size", **chosen), results.array("edge", **chosen)
             peaks = []
             for level, column in zip(LEVELS[problem], steps.T, strict=True):
                 rows.append({"problem": problem, "method": method, "loss": level}
@@ -274,7 +275,7 @@ def draw(results, cases, problems):
             axes[0, 0].legend(fontsize="xx-small")
         batches = np.array(results.axes["batch"])
         for ax, (problem, method) in zip(axes.flat[1:], panels, strict=False):
-            steps = results.array("step", case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
+            steps = results.array("step_size", case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
             for k, level in enumerate(LEVELS[problem]):
                 ax.plot(batches, steps[:, k], looks[k], color=f"C{k}", markersize=3, label=f"loss {level:g}")
             ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="tuned step",

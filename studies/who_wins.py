@@ -17,7 +17,7 @@ AXES = {
     "start": [0.0, 1.0, 2.0],
     "batch": [4],
     "optimizer": list(METHODS),
-    "step": ["theorem", "tuned"],
+    "step_size": ["theorem", "tuned"],
     "replicas": [64],
 }
 QUICK = {"smoothness": [0.0, 2.0], "noise": [0.0, 2.0], "start": [0.0, 2.0], "replicas": [16]}
@@ -32,25 +32,25 @@ def constants(smoothness, noise, start, batch):
             "D": 2.0, "T": STEPS, "M": batch, "d": DIM}  # fmt: skip
 
 
-def cell(smoothness, noise, start, batch, optimizer, step, replicas, seed):
+def cell(smoothness, noise, start, batch, optimizer, step_size, replicas, seed):
     known = constants(smoothness, noise, start, batch)
-    f = an.problems.quadratic(known["L"], minimizer=0.9, box=(-1, 1))
+    f = an.problems.quadratic(known["L"], center=0.9, box=(-1, 1))
     make, bound = getattr(an.optimizers, optimizer), an.bounds[BOUNDS[optimizer]]
     common = dict(noise=an.noises.gaussian(known["sigma"]), start=0.9 - known["R"], batch_size=batch, steps=STEPS,
                   replicas=replicas, threads=1)  # fmt: skip
-    if step == "tuned":
+    if step_size == "tuned":
         tuning = an.tune(f, make, GRIDS[optimizer], seed=seed ^ 1, **common)
         run = an.simulate(f, make(tuning.best), seed=seed, records=1, **common)
         return {"gap": run.mean_gap[:, -1], "at_edge": tuning.at_edge}
     usable = {k: v for k, v in known.items() if k in bound.constants}
-    run = an.simulate(f, make(bound.tuned_step(**usable)), seed=seed, records=5, **common)
+    run = an.simulate(f, make(bound.tuned_step_size(**usable)), seed=seed, records=5, **common)
     return {"gap": run.mean_gap[:, -1], "at_edge": False, "verdict": an.verify(bound, run),
             "bound": bound(bound.forms[-1], **usable)}  # fmt: skip
 
 
-def ratios(results, other, step, start, batch):
+def ratios(results, other, step_size, start, batch):
     """Gap of `other` over AdaGrad's: estimates and where 1 lies inside the interval, one row for each smoothness."""
-    chosen = dict(start=start, batch=batch, step=step)
+    chosen = dict(start=start, batch=batch, step_size=step_size)
     shape = [len(results.axes[k]) for k in ("smoothness", "noise")]
     estimate, undecided = np.empty(shape), np.empty(shape, bool)
     for i, a in enumerate(results.axes["smoothness"]):
@@ -63,7 +63,7 @@ def ratios(results, other, step, start, batch):
 
 def predicted(results, other, start, batch):
     """Ratio of the upper bounds at the same points."""
-    chosen = dict(start=start, batch=batch, step="theorem")
+    chosen = dict(start=start, batch=batch, step_size="theorem")
     shape = [len(results.axes[k]) for k in ("smoothness", "noise")]
     values = [results.array("bound", optimizer=m, **chosen).reshape(shape) for m in (other, "adagrad")]
     return values[0] / values[1]
@@ -85,7 +85,7 @@ def draw(results, other, batch, rows):
         figure, axes = an.plotting.subplots("page", 3, len(starts), height=7.2, squeeze=False)
         for column, start in zip(axes.T, starts, strict=True):
             guess = predicted(results, other, start, batch)
-            theorem, tuned = (ratios(results, other, step, start, batch) for step in ("theorem", "tuned"))
+            theorem, tuned = (ratios(results, other, step_size, start, batch) for step_size in ("theorem", "tuned"))
             maps = {"predicted": (guess, None), "theorem": theorem, "tuned": tuned}
             for ax, (kind, (ratio, undecided)) in zip(column, maps.items(), strict=True):
                 an.plotting.phase_diagram(noise, smoothness, ratio, winner="adagrad", loser=other, undecided=undecided,
@@ -123,7 +123,7 @@ def tidy(figure, axes):
 
 
 def report(results, rows):
-    judged = [(label(c.point), c.arrays["verdict"]) for c in results.cells(step="theorem")]
+    judged = [(label(c.point), c.arrays["verdict"]) for c in results.cells(step_size="theorem")]
     tightest = {}
     for where, verdict in judged:
         if verdict.theorem not in tightest or verdict.slack < tightest[verdict.theorem][1].slack:
@@ -150,7 +150,8 @@ def report(results, rows):
                 f"{len(found) - len(open_)} decided cells ({optimistic} times it favours AdaGrad, "
                 f"{len(wrong) - optimistic} times {name})."
             )
-    edges = [f"{c.point['optimizer']} at {label(c.point)}" for c in results.cells(step="tuned") if c.arrays["at_edge"]]
+    tuned = results.cells(step_size="tuned")
+    edges = [f"{c.point['optimizer']} at {label(c.point)}" for c in tuned if c.arrays["at_edge"]]
     results.say(f"The best tuned step lies at an end of the grid in {len(edges)} cells: {'; '.join(edges) or 'none'}.")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import anisotropic as an
 from anisotropic import certify, extras
-from anisotropic.certify import worst_case
+from anisotropic.evidence.certify import worst_case
 
 
 def contains(result, truth, slack=2e-6):
@@ -101,7 +101,7 @@ def test_no_simulated_quadratic_or_huber_exceeds_a_certificate():
     rng = np.random.default_rng(0)
     L, D, steps = np.array([1.0, 0.2]), np.array([1.0, 2.0]), 3
     for kind in ("preconditioned", "uniform"):
-        step = 1 / L if kind == "preconditioned" else 1 / L.max()
+        step_size = 1 / L if kind == "preconditioned" else 1 / L.max()
         limits = {m: worst_case(L, D, steps, kind, measure=m).value for m in certify.MEASURES}
         for _ in range(200):
             delta, w = D * rng.uniform(0.01, 1.5, 2), D * rng.choice([-1, 1], 2)
@@ -114,7 +114,7 @@ def test_no_simulated_quadratic_or_huber_exceeds_a_certificate():
             for _ in range(steps):
                 gaps.append(value(w))
                 total += w
-                w = w - step * L * np.clip(w, -delta, delta)
+                w = w - step_size * L * np.clip(w, -delta, delta)
             assert value(w) <= limits["last"]
             assert np.mean(gaps) <= limits["mean"]
             assert value(total / steps) <= limits["average"]
@@ -124,13 +124,13 @@ def test_no_simulated_quadratic_or_huber_exceeds_a_certificate():
 @pytest.mark.parametrize("kind", ["preconditioned", "uniform"])
 def test_no_deterministic_bound_lies_below_a_certificate(steps, kind):
     L, D = np.array([1.0, 0.1]), np.array([1.0, 2.0])
-    step = 1 / L if kind == "preconditioned" else np.full(2, 1 / L.max())
-    constants = {"L": L, "sigma": 0.0, "R": D, "T": steps, "M": 1, "step": step}
+    step_size = 1 / L if kind == "preconditioned" else np.full(2, 1 / L.max())
+    constants = {"L": L, "sigma": 0.0, "R": D, "T": steps, "M": 1, "step_size": step_size}
     mean, average = (worst_case(L, D, steps, kind, measure=m) for m in ("mean", "average"))
     for bound in (an.bounds.convex_diag_sgd, an.bounds.convex_sgd):
         if bound is an.bounds.convex_sgd and kind == "preconditioned":
             continue
-        right = bound(**{**constants, "step": step if bound is an.bounds.convex_diag_sgd else step[0]})
+        right = bound(**{**constants, "step_size": step_size if bound is an.bounds.convex_diag_sgd else step_size[0]})
         assert right >= mean.value - mean.gap
         assert right >= average.value - average.gap
         if kind == "preconditioned":
@@ -142,7 +142,7 @@ def test_no_deterministic_bound_lies_below_a_certificate(steps, kind):
     ("arguments", "message"),
     [
         ({"solver": "SCS"}, "solver = 'SCS' is not accepted: only 'CLARABEL'"),
-        ({"step": "adagrad"}, "step = 'adagrad'; expected 'preconditioned'"),
+        ({"step_size": "adagrad"}, "step_size = 'adagrad'; expected 'preconditioned'"),
         ({"measure": "best"}, "measure = 'best'; expected one of last, mean, average"),
         ({"L": [1.0, 0.0]}, r"L\[1\] = 0; expected .*numbers above 0"),
         ({"D": np.inf}, r"D\[0\] = inf; expected .*numbers"),

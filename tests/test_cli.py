@@ -15,8 +15,8 @@ import pytest
 
 import anisotropic as an
 from anisotropic import report
+from anisotropic._support.extras import MissingExtra
 from anisotropic.cli import cli, main
-from anisotropic.extras import MissingExtra
 from anisotropic.records import Verdict
 from anisotropic.study import Study, StudyError
 
@@ -217,7 +217,7 @@ class TestBounds:
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),
-            ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --step 2", "convex_sgd does not apply: step <="),
+            ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --step_size 2", "convex_sgd does not apply: step_size <="),
             ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --form best", "has no form 'best'; it has simple"),
         ],
     )
@@ -279,7 +279,7 @@ def setups(monkeypatch):
             count = run.get("replicas", 7)
             return Verdict(status, self.bound.name, "mean_gap", level=level, slack=1.5, power=2.0, replicas=count)
 
-    import anisotropic.setups as module
+    import anisotropic.evidence.setups as module
 
     monkeypatch.setattr(module, "for_bound", Setup)
     monkeypatch.setattr(module, "names", lambda: ("convex_sgd", "convex_adagrad"))

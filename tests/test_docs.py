@@ -11,7 +11,7 @@ import pytest
 import anisotropic as an
 from anisotropic.bounds.constants import KNOWN
 from anisotropic.bounds.measures import MEASURES
-from anisotropic.search import TermNeed
+from anisotropic.evidence.search import TermNeed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

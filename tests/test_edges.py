@@ -8,9 +8,9 @@ import anisotropic as an
 SILENT = an.noises.gaussian(0.0)
 
 
-def simulate(h, *, start=1.0, steps=30, sigma=0.0, replicas=2, step=0.25, **options):
+def simulate(h, *, start=1.0, steps=30, sigma=0.0, replicas=2, step_size=0.25, **options):
     f = an.problems.quadratic(h, box=(-2, 2))
-    method, noise = an.optimizers.adagrad(step), an.noises.gaussian(sigma) if sigma else SILENT
+    method, noise = an.optimizers.adagrad(step_size), an.noises.gaussian(sigma) if sigma else SILENT
     return an.simulate(f, method, noise=noise, start=start, steps=steps, replicas=replicas, **options)
 
 

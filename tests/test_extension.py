@@ -18,15 +18,16 @@ class Power(NamedTuple):
 
 
 @an.leaf
-def power_update(w, gradient, state, step, t, params):
+def power_update(w, gradient, state, step_size, t, params):
     for j in range(w.size):
         state[0, j] += gradient[j] * gradient[j]
         if state[0, j] != 0.0:
-            w[j] -= step[j] * gradient[j] / state[0, j] ** params.power
+            w[j] -= step_size[j] * gradient[j] / state[0, j] ** params.power
 
 
-def power_adagrad(step, power):
-    return an.Optimizer("power_adagrad", power_update, step, Power(power), {"accumulator": 0.0}, {"power": power})
+def power_adagrad(step_size, power):
+    return an.Optimizer("power_adagrad", power_update, Power(power), step_size=step_size,
+                        state={"accumulator": 0.0}, settings={"power": power})  # fmt: skip
 
 
 # ---- an objective: sum_i c_i huber(q_i . w) with the rows q_i of a rotation ------------------------------------------
@@ -69,7 +70,7 @@ def add_uniform(gradient, normals, batch_size, stream, params):
 
 
 def uniform(sigma):
-    return an.Noise("uniform", add_uniform, Spread(sigma), sigma, law="bounded", max_batch=1000)
+    return an.Noise("uniform", add_uniform, Spread(sigma), sigma=sigma, law="bounded", max_batch=1000)
 
 
 # ---- a bound for that optimizer: steps eta / v^p in a box, 0 < p < 1 -------------------------------------------------
@@ -80,8 +81,8 @@ def power_bound(p):
     s = an.bounds.symbols
     second_moment = s.T * s.G**2
     terms = {
-        "distance": s.total(s.D**2 * second_moment**p / (2 * s.step)) / s.T,
-        "step": s.total(s.step * second_moment ** (1 - p) / (2 * (1 - p))) / s.T,
+        "distance": s.total(s.D**2 * second_moment**p / (2 * s.step_size)) / s.T,
+        "step_size": s.total(s.step_size * second_moment ** (1 - p) / (2 * (1 - p))) / s.T,
     }
     hypotheses = an.Requires(optimizers="power_adagrad", properties="convex", box=True)
     return an.Bound("power_adagrad", "mean_gap", "upper", terms, requires=hypotheses)
@@ -109,9 +110,9 @@ MEASURES = {"steepest": steepest}
 SETTING = {"noise": uniform(SIGMA), "start": START, "batch_size": 2, "replicas": 200, "measures": MEASURES}
 
 
-def simulate(power=0.75, q=Q, step=0.3, optimizer=None, objective=None, **changes):
+def simulate(power=0.75, q=Q, step_size=0.3, optimizer=None, objective=None, **changes):
     f = objective or rotated_huber(q, C, DELTA, BOX)
-    return an.simulate(f, optimizer or power_adagrad(step, power), **SETTING | {"steps": 200} | changes)
+    return an.simulate(f, optimizer or power_adagrad(step_size, power), **SETTING | {"steps": 200} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +188,11 @@ def test_the_bound_at_one_half_is_the_one_of_adagrad():
     c = {"D": [2.0, 1.0], "G": [0.5, 3.0], "T": 100}
     eta = np.array(c["D"]) / np.sqrt(2)
     expected = np.sqrt(2) * (2.0 * 0.5 + 1.0 * 3.0) / 10
-    assert power_bound(0.5)(**c, step=eta) == pytest.approx(expected, rel=1e-12)
-    assert an.bounds.convex_adagrad_nonsmooth(**c, step=eta) == pytest.approx(expected, rel=1e-12)
+    assert power_bound(0.5)(**c, step_size=eta) == pytest.approx(expected, rel=1e-12)
+    assert an.bounds.convex_adagrad_nonsmooth(**c, step_size=eta) == pytest.approx(expected, rel=1e-12)
     assert "sum" in power_bound(0.5).latex()
-    assert sum(power_bound(0.75).terms(**c, step=1.0).values()) == pytest.approx(power_bound(0.75)(**c, step=1.0))
+    terms = power_bound(0.75).terms(**c, step_size=1.0)
+    assert sum(terms.values()) == pytest.approx(power_bound(0.75)(**c, step_size=1.0))
 
 
 def test_the_bound_refuses_what_it_is_not_about(run):
@@ -216,18 +218,18 @@ def test_tune_takes_the_optimizer_and_the_statistic():
     f = rotated_huber(Q, C, DELTA, BOX)
     for measure in ("mean_gap", "steepest", "mean_steepest"):
         tuning = an.tune(f, lambda s: power_adagrad(s, 0.75), [0.01, 0.1, 0.5], steps=100, measure=measure, **SETTING)
-        again = simulate(step=tuning.best, steps=100, records=1)
+        again = simulate(step_size=tuning.best, steps=100, records=1)
         assert tuning.values.min() == pytest.approx(again[measure][:, -1].mean(), rel=1e-12)
         assert tuning.values[0] > tuning.values.min() and tuning.intervals.shape == (3, 2)
 
 
-def cell(power, step, seed):
-    run = simulate(power, step=step, seed=seed, steps=60, threads=1)
+def cell(power, step_size, seed):
+    run = simulate(power, step_size=step_size, seed=seed, steps=60, threads=1)
     return {"gap": run.mean_gap[:, -1], "verdict": an.verify(power_bound(power), run), "status": run.status}
 
 
 def test_a_study_of_the_extension_is_paired_and_resumes(tmp_path):
-    study = an.Study("powers", {"power": [0.5, 0.75], "step": [0.1, 0.3]}, cell, unpaired=("power", "step"))
+    study = an.Study("powers", {"power": [0.5, 0.75], "step_size": [0.1, 0.3]}, cell, unpaired=("power", "step_size"))
     results = study.run(tmp_path, executor="serial")
     gaps = results.array("gap")
     assert gaps.shape == (2, 2, 200) and results.complete and len(list(tmp_path.iterdir())) >= 2
@@ -251,7 +253,7 @@ def test_a_saved_run_of_extensions_comes_back(run, tmp_path):
     back = an.load(run.save(tmp_path / "run"))
     np.testing.assert_array_equal(back.steepest, run.steepest)
     assert an.verify(power_bound(0.75), back).bound == an.verify(power_bound(0.75), run).bound
-    assert back.facts["settings"] == {"power": 0.75}
+    assert back.facts.settings == {"power": 0.75}
 
 
 # ---- functions on whole vectors, where several replicas share a pass over coordinates --------------------------------
@@ -262,9 +264,9 @@ class Scales(NamedTuple):
 
 
 @an.leaf
-def scaled_update(w, gradient, state, step, t, params):
+def scaled_update(w, gradient, state, step_size, t, params):
     state[0] += gradient
-    w -= step * params.scale * state[0]
+    w -= step_size * params.scale * state[0]
 
 
 @pytest.mark.parametrize("f", ["rotated", "separable"])
@@ -273,7 +275,7 @@ def test_whole_vector_functions_see_one_replica_at_a_time(f):
     c, scale, start = np.array([1.0, 0.5, 0.25]), np.array([0.3, 0.2, 0.1]), np.array([0.9, -0.4, 0.2])
     q = np.linalg.qr(np.arange(9.0).reshape(3, 3) ** 2 + np.eye(3))[0]
     objective = rotated_huber(q, c, 0.1, None) if f == "rotated" else an.problems.quadratic(c)
-    method = an.Optimizer("scaled momentum", scaled_update, 0.5, Scales(scale), {"momentum": 0.0})
+    method = an.Optimizer("scaled momentum", scaled_update, Scales(scale), step_size=0.5, state={"momentum": 0.0})
     common = dict(start=start, steps=7, records=7)
     w, m, gap = start.copy(), np.zeros(3), []
     for _ in range(7):

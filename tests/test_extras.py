@@ -3,7 +3,7 @@
 import pytest
 
 import anisotropic
-from anisotropic.extras import MissingExtra, require
+from anisotropic._support.extras import MissingExtra, require
 
 
 def test_what_is_installed_is_returned():

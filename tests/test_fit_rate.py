@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from anisotropic.rates import NotAPowerLaw, fit_rate
-from anisotropic.records import Run
+from anisotropic.evidence.rates import NotAPowerLaw, fit_rate
+from anisotropic.records import Facts, Run
 
 HORIZONS = (100, 300, 1000, 3000, 10_000)
 
@@ -14,7 +14,7 @@ def run(values, steps, **facts):
     values = np.asarray(values, dtype=np.float64)
     return Run(
         steps=np.asarray(steps), start=np.zeros(1), statistics={"gap": values}, status=np.full(len(values), "ok"),
-        initial_gap=1.0, known={}, facts={"optimizer": "sgd", "schedule": "constant", "law": "gaussian"} | facts,
+        initial_gap=1.0, facts=Facts(**{"optimizer": "sgd", "law": "gaussian"} | facts),
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 import anisotropic as an
 
 ROOT = Path(an.__file__).parent
-OPEN = {"names", "extras"}
+OPEN = {"_support"}
 
 
 class Row(NamedTuple):
@@ -27,58 +27,44 @@ class Row(NamedTuple):
     later: str = ""
 
 
-CORE = "records elementary random smoothness problems noises optimizers schedules batching"
-ABOVE = f"{CORE} simulate local target exact intervals bounds verify"
+BELOW = "records compiled"
+NOUNS = f"{BELOW} smoothness problems noises optimizers schedules batching"
 LAYERS = {
     "__init__": Row("*"),  # names as text, imported when they are first asked for
     "__main__": Row("cli"),
-    "names": Row(),
-    "extras": Row(),
+    "_support": Row("", "numpy", "rich llvmlite"),
     "records": Row("", "numpy", "numba xarray pandas"),
-    "elementary": Row("", "numpy numba llvmlite"),
-    "random": Row("elementary", "numpy numba"),
-    "kernels": Row("elementary random", "numpy numba"),
+    "compiled": Row("", "numpy numba llvmlite"),
     "smoothness": Row("records", "numpy scipy"),
-    "problems": Row("records elementary random smoothness", "numpy scipy"),
-    "noises": Row("records elementary random", "numpy"),
-    "optimizers": Row("records elementary random", "numpy"),
-    "schedules": Row("records elementary random", "numpy"),
-    "batching": Row("records elementary random", "numpy numba", "scipy"),
+    "problems": Row(f"{BELOW} smoothness", "numpy scipy"),
+    "noises": Row(BELOW, "numpy"),
+    "optimizers": Row(BELOW, "numpy"),
+    "schedules": Row(BELOW, "numpy"),
+    "batching": Row(BELOW, "numpy numba", "scipy"),
     "batching.torch": Row("records batching", "numpy torch"),
-    "plan": Row("records random kernels batching", "numpy numba"),
-    "simulate": Row("records random kernels plan batching", "numpy numba"),
-    "local": Row("records random kernels plan batching", "numpy numba"),
-    "target": Row("records simulate intervals", "numpy"),
-    "exact": Row("records", "numpy", "scipy"),
+    "intervals": Row("records", "numpy", "scipy"),
+    "simulation": Row(f"{BELOW} batching intervals", "numpy numba"),
     "surge": Row("records", "numpy scipy"),
     "noise_scale": Row("records", "numpy scipy"),
-    "intervals": Row("records", "numpy", "scipy"),
     "bounds": Row("records", "numpy sympy", "scipy"),
-    "rates": Row("records intervals bounds", "numpy", "scipy"),
-    "verify": Row("records intervals bounds rates", "numpy"),
-    "certify": Row("records bounds", "numpy scipy", "cvxpy PEPit clarabel"),
-    "geometry": Row("records elementary random", "numpy numba", "scipy"),
+    "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy", "cvxpy PEPit clarabel"),
+    "geometry": Row(BELOW, "numpy numba", "scipy"),
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
     "datasets": Row("records", "numpy scipy", "sklearn"),
-    "setups": Row(ABOVE, "numpy"),
-    "instances": Row(f"{ABOVE} setups", "numpy"),
-    "search": Row(f"{ABOVE} setups instances", "numpy", "scipy"),
-    "advise": Row(f"{ABOVE} setups datasets noise_scale", "numpy scipy"),
-    "plotting": Row("records intervals bounds verify", "numpy", "matplotlib"),
-    "output": Row("", "numpy", "rich"),
-    "study": Row("records output plotting", "numpy click", "rich llvmlite"),
-    "environment": Row("study", ""),
-    "report": Row("output study", "numpy", "rich"),
-    "cli": Row("records bounds datasets advise setups search study report output plotting", "click", "numpy rich"),
+    "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
+    "study": Row("records plotting", "numpy click", "rich llvmlite"),
+    "cli": Row("records bounds datasets evidence study plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]
 
 
 class Import(NamedTuple):
-    """One import statement: where, what, and whether it runs when the module loads."""
+    """One import statement: where, from and to which module and layer, and whether it runs when the module loads."""
 
     place: str
+    source: str
     unit: str
+    module: str
     target: str
     inside: bool
     loading: bool
@@ -88,6 +74,11 @@ def unit_of(parts: tuple[str, ...]) -> str:
     """The row that a dotted name below the package belongs to."""
     two = ".".join(parts[:2])
     return two if two in LAYERS else parts[0] if parts else "__init__"
+
+
+def module_of(parts: tuple[str, ...]) -> str:
+    """The dotted name of a module; a package is told apart from the modules in it by `__init__`."""
+    return ".".join((*parts, "__init__") if ROOT.joinpath(*parts).is_dir() else parts)
 
 
 def is_module(parts: tuple[str, ...]) -> bool:
@@ -118,7 +109,7 @@ def imports() -> list[Import]:
         package = parts[:-1]
         own = parts[:-1] if parts[-1] == "__init__" else parts
         for node, loading in statements(path):
-            place, unit = f"{path.relative_to(ROOT.parent)}:{node.lineno}", unit_of(own)
+            place, source, unit = f"{path.relative_to(ROOT.parent)}:{node.lineno}", ".".join(own), unit_of(own)
             if isinstance(node, ast.Import):
                 targets = [tuple(a.name.split(".")) for a in node.names]
             elif node.level == 0:
@@ -129,9 +120,9 @@ def imports() -> list[Import]:
                 targets = [(*base, a.name) if is_module((*base[1:], a.name)) else base for a in node.names]
             for target in targets:
                 if target[0] == "anisotropic":
-                    found.append(Import(place, unit, unit_of(target[1:]), True, loading))
+                    found.append(Import(place, source, unit, module_of(target[1:]), unit_of(target[1:]), True, loading))
                 elif target[0] not in sys.stdlib_module_names:
-                    found.append(Import(place, unit, target[0], False, loading))
+                    found.append(Import(place, source, unit, target[0], target[0], False, loading))
     return found
 
 
@@ -168,17 +159,27 @@ def test_layers_have_no_circles():
     for adapter in ADAPTERS:  # a package names its adapter only as text, when it is asked for
         real.get(adapter.partition(".")[0], set()).discard(adapter)
     order = list(TopologicalSorter(real).static_order())
-    assert order.index("records") < order.index("simulate") < order.index("cli")
+    assert order.index("records") < order.index("simulation") < order.index("cli")
     list(TopologicalSorter({k: row.package.split() for k, row in LAYERS.items() if row.package != "*"}).static_order())
+
+
+def test_no_circle_exists_inside_a_package():
+    """Imports between modules, lazy ones included; `__init__` only names its modules as text."""
+    real: dict[str, set[str]] = {}
+    for i in IMPORTS:
+        if i.inside and i.module != i.source and not i.module.endswith("__init__"):
+            real.setdefault(i.source, set()).add(i.module)
+    list(TopologicalSorter(real).static_order())
+    assert "simulation.loop" in real["simulation.layout"]  # the reader of the source sees imports inside a package
 
 
 def test_laws_and_rules_never_know_each_other():
     """What an objective, a noise or an optimizer may import leaves out the others and the kernel, in the table too."""
     nouns = {"problems", "noises", "optimizers", "schedules", "batching"}
     for noun in nouns:
-        assert not set(LAYERS[noun].package.split()) & ((nouns - {noun}) | {"kernels", "simulate", "bounds"})
-    assert not set(LAYERS["bounds"].package.split()) & {"simulate", "kernels", "random", "elementary"}
-    assert "numba" not in LAYERS["bounds"].outside + LAYERS["bounds"].later + LAYERS["verify"].outside
+        assert not set(LAYERS[noun].package.split()) & ((nouns - {noun}) | {"simulation", "bounds"})
+    assert not set(LAYERS["bounds"].package.split()) & {"simulation", "compiled"}
+    assert "numba" not in LAYERS["bounds"].outside + LAYERS["bounds"].later + LAYERS["evidence"].outside
 
 
 @pytest.mark.parametrize("path", sorted((ROOT.parent / "studies").glob("*.py")), ids=lambda p: p.stem)
@@ -206,11 +207,12 @@ HEAVY = ["numba", "sympy", "scipy", "matplotlib", "torch", "pandas", "sklearn", 
         ("import anisotropic", [*HEAVY, "numpy", "click", "rich"]),
         ("from anisotropic.cli import main; main(['--help'])", [*HEAVY, "numpy", "rich"]),
         ("import anisotropic.bounds as b; b.convex_adagrad.latex()", ["numba", "matplotlib", "scipy.stats", "torch"]),
-        ("import anisotropic.verify, anisotropic.intervals", ["numba", "matplotlib", "scipy.stats", "torch"]),
+        ("import anisotropic.evidence.verdicts, anisotropic.intervals",
+         ["numba", "matplotlib", "scipy.stats", "torch"]),
         ("import anisotropic.plotting", ["numba", "sympy", "matplotlib", "scipy.stats"]),
         ("import anisotropic.study", ["numba", "sympy", "matplotlib", "scipy.stats", "pandas"]),
         ("import anisotropic.geometry", ["numba", "scipy.stats", "torch"]),
-        ("import anisotropic.simulate, anisotropic.problems", ["sympy", "scipy.stats", "matplotlib", "torch"]),
+        ("import anisotropic.simulation.run, anisotropic.problems", ["sympy", "scipy.stats", "matplotlib", "torch"]),
         *(
             (f"import anisotropic.{name}", ["numba", "sympy", "matplotlib", "scipy.stats"])
             for name in ADAPTERS

@@ -47,7 +47,7 @@ def test_a_run_is_what_its_definition_says(name):
 def test_the_floor_does_not_depend_on_the_local_steps(steps):
     """Check A13: |z| < 4 against step sigma^2 / (b M h (2 - step h)), and 5 % between 1 and 8 local steps."""
     run = local(local_steps=steps, rounds=480 // steps, replicas=4000, batch_size=2, records=1)
-    floor = 0.5 * np.sum(H3 * facts.local_sgd_floor(H3, SIGMA, step=0.5, batch_size=2, workers=4))
+    floor = 0.5 * np.sum(H3 * facts.local_sgd_floor(H3, SIGMA, step_size=0.5, batch_size=2, workers=4))
     gap = run.gap[:, -1]
     assert abs(gap.mean() - floor) < 4 * gap.std() / np.sqrt(gap.size)
     assert gap.mean() == pytest.approx(floor, rel=0.05)
@@ -57,17 +57,17 @@ def test_noise_relative_to_the_gradient_contracts_at_the_predicted_rate():
     """Check A14 at M = 4, H = 8: 1 %."""
     run = local(an.problems.quadratic(0.5), an.optimizers.sgd(0.9), noise=an.noises.affine(0.0, 0.09), start=1.0,
                 rounds=1, local_steps=8, replicas=100_000)  # fmt: skip
-    predicted = facts.local_norm_test_contraction(0.5, step=0.9, eta=0.3, workers=4, local_steps=8)
+    predicted = facts.local_norm_test_contraction(0.5, step_size=0.9, eta=0.3, workers=4, local_steps=8)
     assert run.gap[:, 0].mean() / 0.25 == pytest.approx(float(predicted[0]), rel=0.01)
 
 
 def test_both_tests_let_the_batch_grow_and_the_gap_fall_below_the_floor():
     for test, rule in (("workers", norm_test(0.5, "unbiased", start=4)), ("samples", norm_test(0.5, start=4))):
         run = local(start=1.0, batch_size=rule, test=test, rounds=200, replicas=32)
-        floor = 0.5 * np.sum(H3 * facts.local_sgd_floor(H3, SIGMA, step=0.5, batch_size=4, workers=4))
+        floor = 0.5 * np.sum(H3 * facts.local_sgd_floor(H3, SIGMA, step_size=0.5, batch_size=4, workers=4))
         assert run.gap[:, -1].mean() < 1e-3 * floor
         assert (np.diff(run.batch_size, axis=1) >= 0).all() and np.median(run.batch_size[:, -1]) > 1e4
-        assert run.facts["rule"]["test"] == test and run.facts["optimizer"] == "local sgd"
+        assert run.facts.rule["test"] == test and run.facts.optimizer == "local sgd"
 
 
 def test_the_spread_of_workers_at_one_point_estimates_the_trace():

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from anisotropic import bounds
-from anisotropic.search import FINAL_REPLICAS, read_mutation_table
-from anisotropic.verify import ROUNDING
+from anisotropic.evidence.search import FINAL_REPLICAS, read_mutation_table
+from anisotropic.evidence.verdicts import ROUNDING
 
 TABLE = {(n.bound, n.term): n for n in read_mutation_table(Path(__file__).parents[1] / "docs" / "mutation.json")}
 #: Terms that need less than this are not tried: what is left of them is within the noise of a simulation.

@@ -6,7 +6,7 @@ from numba import njit
 from scipy import stats
 
 import anisotropic as an
-from anisotropic import random
+from anisotropic.compiled import random
 
 N = an.noises
 SIGMA = np.array([1.0, 0.2, 3.0])

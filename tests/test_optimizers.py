@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import anisotropic as an
-from anisotropic import kernels
+from anisotropic.simulation import loop
 
 O, S = an.optimizers, an.schedules
 STEP = np.array([0.5, 0.1, 2.0, 0.3])
@@ -20,11 +20,11 @@ def params_of(optimizer, d):
     return type(optimizer.params)(**{k: np.resize(v, d) if isinstance(v, np.ndarray) else v for k, v in fields.items()})
 
 
-def walk(optimizer, gradients, start=0.0, step=None):
+def walk(optimizer, gradients, start=0.0, step_size=None):
     """Iterates (n + 1, d) and states (n + 1, slots, d) of an update rule along given gradients."""
     n, d = np.shape(gradients)
     w, state, params = np.full(d, start), state_of(optimizer, d), params_of(optimizer, d)
-    eta = np.broadcast_to(np.asarray(optimizer.step if step is None else step, dtype=float), (d,)).copy()
+    eta = np.broadcast_to(np.asarray(optimizer.step_size if step_size is None else step_size, dtype=float), (d,)).copy()
     points, states = [w.copy()], [state.copy()]
     for t, g in enumerate(np.asarray(gradients, dtype=float), 1):
         optimizer.update(w, g.copy(), state, eta, t, params)
@@ -137,7 +137,7 @@ def test_nan_and_infinite_gradients_stay_visible(name):
 
 def test_nan_and_infinity_pass_through_the_box():
     w, total = np.array([np.nan, 5.0, -5.0, 0.5]), np.zeros(4)
-    kernels.clip_and_add(w, np.full(4, -1.0), np.full(4, 1.0), total)
+    loop.clip_and_add(w, np.full(4, -1.0), np.full(4, 1.0), total)
     np.testing.assert_array_equal(w, [np.nan, 1.0, -1.0, 0.5])
     np.testing.assert_array_equal(total, w)
 
@@ -173,11 +173,12 @@ def second_coordinate(w, gradient, params):
 MEASURES = {"first": first_coordinate, "second": second_coordinate}
 
 
-def trajectory(*, h, sigma, centre=0.0, start=0.0, step=0.5, box=None, steps=64, **options):
+def trajectory(*, h, sigma, centre=0.0, start=0.0, step_size=0.5, box=None, steps=64, **options):
     """A run of AdaGrad on a noisy quadratic with both coordinates recorded, shape (replicas, records, 2)."""
-    f = an.problems.quadratic(h, minimizer=centre, box=box)
+    f = an.problems.quadratic(h, center=centre, box=box)
     run = an.simulate(
-        f, O.adagrad(step, **options), noise=an.noises.gaussian(sigma), start=start, steps=steps, replicas=5, seed=3,
+        f, O.adagrad(step_size, **options), noise=an.noises.gaussian(sigma), start=start, steps=steps, replicas=5,
+        seed=3,
         measures=MEASURES,
     )  # fmt: skip
     return np.stack([run.first, run.second], axis=2), run
@@ -188,7 +189,7 @@ H, SIGMA, CENTRE = np.array([1.0, 0.3]), np.array([0.4, 1.0]), np.array([0.7, -0
 
 def test_the_first_step_of_adagrad_has_length_eta_or_ends_at_the_box():
     """T = 1, eps = 0: w_2 = clip(w_1 - eta sign(g_1)), whatever the size of g_1."""
-    w, _ = trajectory(h=H, sigma=SIGMA, centre=CENTRE, start=[0.1, -0.9], step=[0.25, 0.5], box=(-1, 1), steps=1)
+    w, _ = trajectory(h=H, sigma=SIGMA, centre=CENTRE, start=[0.1, -0.9], step_size=[0.25, 0.5], box=(-1, 1), steps=1)
     assert set(np.round(w[:, 0, 0], 15)) <= {-0.15, 0.35} and set(np.round(w[:, 0, 1], 15)) <= {-1.0, -0.4}
     assert len(set(w[:, 0, 1])) == 2  # noise decides the sign
 
@@ -208,7 +209,7 @@ def test_adagrad_follows_a_change_of_units():
     a, start, box = np.array([4.0, 0.5]), np.array([0.1, 0.9]), (np.full(2, -1.0), np.full(2, 1.0))
     w, run = trajectory(h=H, sigma=SIGMA, centre=CENTRE, start=start, box=box)
     u, run_u = trajectory(
-        h=H * a**2, sigma=SIGMA * a, centre=CENTRE / a, start=start / a, step=0.5 / a, box=(box[0] / a, box[1] / a)
+        h=H * a**2, sigma=SIGMA * a, centre=CENTRE / a, start=start / a, step_size=0.5 / a, box=(box[0] / a, box[1] / a)
     )
     np.testing.assert_allclose(u * a, w, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(run_u.mean_gap, run.mean_gap, rtol=1e-12)
@@ -269,19 +270,19 @@ def factors(schedule, n, value=1.0):
 def test_schedules_follow_their_formulas():
     np.testing.assert_allclose(factors(S.inverse_sqrt(0.5), 9), 1 / np.sqrt(np.arange(1, 10)), rtol=1e-15)
     np.testing.assert_allclose(factors(S.inverse_time(0.5, 4.0), 9), 4 / (4 + np.arange(9)), rtol=1e-15)
-    assert O.sgd(S.inverse_sqrt([0.5, 0.1])).step.step == [0.5, 0.1]
+    assert O.sgd(S.inverse_sqrt([0.5, 0.1])).step_size.step_size == [0.5, 0.1]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: O.sgd(0.0), r"step\[0\] = 0; expected numbers above 0"),
-        (lambda: O.sgd([0.1, -0.1]), r"step\[1\] = -0.1; expected numbers above 0"),
-        (lambda: O.adagrad(np.nan), r"step\[0\] = nan; expected"),
-        (lambda: O.adagrad(np.inf), r"step\[0\] = inf; expected finite numbers"),
-        (lambda: O.adam("fast"), "step = 'fast'; expected a number or an array"),
+        (lambda: O.sgd(0.0), r"step_size\[0\] = 0; expected numbers above 0"),
+        (lambda: O.sgd([0.1, -0.1]), r"step_size\[1\] = -0.1; expected numbers above 0"),
+        (lambda: O.adagrad(np.nan), r"step_size\[0\] = nan; expected"),
+        (lambda: O.adagrad(np.inf), r"step_size\[0\] = inf; expected finite numbers"),
+        (lambda: O.adam("fast"), "step_size = 'fast'; expected a number or an array"),
         (lambda: O.sgd(np.ones((2, 2))), r"step has shape \(2, 2\); expected a number, shape \(d,\) or a schedule"),
-        (lambda: O.sgd(S.inverse_sqrt(-1.0)), r"step\[0\] = -1; expected numbers above 0"),
+        (lambda: O.sgd(S.inverse_sqrt(-1.0)), r"step_size\[0\] = -1; expected numbers above 0"),
         (lambda: O.heavy_ball(1.0, 1.0), "momentum = 1; expected a number from 0 to below 1"),
         (lambda: O.rmsprop(1.0, -0.1, eps=1.0), "beta = -0.1; expected a finite number of at least 0"),
         (lambda: O.rmsprop(1.0, 0.9, eps=0.0), "eps = 0; expected a finite number above 0"),

@@ -14,7 +14,7 @@ from anisotropic import plotting
 from anisotropic.bounds.symbols import M, T, sigma as sigma_symbol, total
 from anisotropic.bounds.theorem import Bound, Requires
 from anisotropic.intervals import Limits, mean_interval
-from anisotropic.records import Run
+from anisotropic.records import Facts, Run
 
 BATCHES = np.array([1.0, 4.0, 16.0, 64.0])
 STEPS = np.array([1, 10, 100, 1000])
@@ -28,7 +28,7 @@ def run(optimizer: str = "sgd", replicas: int = 32, batch: float = 4.0, seed: in
     if diverged:
         gap[:diverged], status[:diverged] = np.nan, "diverged"
     samples = np.broadcast_to(STEPS * batch, gap.shape)
-    facts = {"optimizer": optimizer, "objective": "made up", "dim": 2, "noise": "gaussian", "law": "gaussian"}
+    facts = Facts(optimizer=optimizer, objective="made up", dim=2, noise="gaussian", law="gaussian")
     statistics = {"gap": gap, "mean_gap": 2 * gap, "samples": samples}
     return Run(STEPS, np.zeros(2), statistics, status, 1.0, {"sigma": np.ones(2), "M": batch}, facts)
 

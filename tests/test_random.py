@@ -6,7 +6,8 @@ import twin
 from numba import njit
 from scipy import stats
 
-from anisotropic import elementary, kernels, random
+from anisotropic.compiled import elementary, random
+from anisotropic.simulation import loop
 
 KEY = random.key_words(12345678901234567890)
 
@@ -33,7 +34,7 @@ def test_philox_reproduces_the_published_answers(counter, key, answer):
 
 def block(key, replica, group, dim, tile, groups):
     z = np.empty((4, dim * tile * groups))
-    random.fill_normals(*key, replica, group, *kernels.lanes(dim, tile, groups), *z)
+    random.fill_normals(*key, replica, group, *loop.lanes(dim, tile, groups), *z)
     return z
 
 

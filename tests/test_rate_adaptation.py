@@ -7,7 +7,7 @@ import pytest
 
 import anisotropic as an
 from anisotropic.bounds import batch_facts as facts
-from anisotropic.schedules import Plateau, Search, halve_on_plateau_factor, search_factor
+from anisotropic.schedules import Plateau, RestartedSearch, halve_on_plateau_factor, restarted_search_factor
 
 H = np.array([1.0, 0.7, 0.5])
 
@@ -27,13 +27,13 @@ def test_a_phase_that_did_not_improve_halves_and_doubles_its_length():
 
 def test_a_search_goes_on_with_the_candidate_under_which_the_loss_fell_most():
     losses = [1.0, 0.9, 0.8, 0.4, 0.3, 0.29] + [0.28] * 4
-    found = call(search_factor, Search(4.0, 3, 2, 100), losses, 8)
+    found = call(restarted_search_factor, RestartedSearch(4.0, 3, 2, 100), losses, 8)
     assert found == [0.25, 0.25, 1.0, 1.0, 4.0, 4.0, 1.0, 1.0, 1.0, 1.0]
     assert math.log(0.3 / 0.8) < min(math.log(0.8), math.log(0.28 / 0.3)), "why the middle one wins"
 
 
 def test_a_search_starts_again_without_progress():
-    found = call(search_factor, Search(4.0, 2, 1, 3), [1.0] * 8, 8)
+    found = call(restarted_search_factor, RestartedSearch(4.0, 2, 1, 3), [1.0] * 8, 8)
     assert found == [0.5, 2.0, 0.5, 0.5, 0.5, 0.25, 1.0, 0.25]
 
 
@@ -50,7 +50,7 @@ def test_halving_converges_and_a_constant_rate_does_not():
 
     assert -1.25 < slope(halved) < -0.8
     assert abs(slope(constant)) < 0.1
-    floor = 0.5 * np.sum(H * facts.stationary_variance(H, 1.0, step=0.2, batch_size=4))
+    floor = 0.5 * np.sum(H * facts.stationary_variance(H, 1.0, step_size=0.2, batch_size=4))
     tail = constant.gap[:, last]
     assert tail.mean() == pytest.approx(floor, rel=0.1)
     assert halved.gap[:, -1].mean() < 0.01 * floor
@@ -58,8 +58,8 @@ def test_halving_converges_and_a_constant_rate_does_not():
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: an.schedules.halve_on_plateau(0.1, patience=0.0), "patience = 0; expected a finite number above 0"),
-    (lambda: an.schedules.search(0.1, ratio=1.0), "ratio = 1; expected a finite number above 1"),
-    (lambda: an.schedules.search(0.1, candidates=1), "candidates = 1; expected a whole number of at least 2"),
+    (lambda: an.schedules.restarted_search(0.1, ratio=1.0), "ratio = 1; expected a finite number above 1"),
+    (lambda: an.schedules.restarted_search(0.1, candidates=1), "candidates = 1; expected a whole number of at least 2"),
 ])  # fmt: skip
 def test_unusable_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):

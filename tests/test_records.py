@@ -10,7 +10,7 @@ import pytest
 import anisotropic as an
 
 SPECS = [
-    an.problems.quadratic([1.0, 2.0], minimizer=0.5, box=(-1, 1)),
+    an.problems.quadratic([1.0, 2.0], center=0.5, box=(-1, 1)),
     an.problems.coupled([[1.0, 2.0]], "cosine", 1.0),
     an.noises.affine([0.2, 1.0], 2.0),
     an.noises.minibatch(replace=False),
@@ -23,7 +23,7 @@ SPECS = [
 
 @pytest.fixture(scope="module")
 def run():
-    f = an.problems.quadratic([1.0, 0.5], minimizer=0.9, box=(-1, 1))
+    f = an.problems.quadratic([1.0, 0.5], center=0.9, box=(-1, 1))
     return an.simulate(f, an.optimizers.adagrad(0.5), noise=an.noises.gaussian(1.0), start=0.0, steps=20, replicas=3)
 
 
@@ -60,7 +60,7 @@ def test_printing_does_not_grow_with_the_dimension():
     assert len(repr(f)) < 240 and "d=100000" in repr(f)
     assert repr(an.noises.gaussian(np.linspace(0.5, 2.0, 1000))) == "Noise(gaussian, sigma=0.5..2)"
     method = an.optimizers.sgd(an.schedules.inverse_sqrt(0.5))
-    assert repr(method) == "Optimizer(sgd, step=Schedule(inverse_sqrt, step=0.5))"
+    assert repr(method) == "Optimizer(sgd, step_size=Schedule(inverse_sqrt, step_size=0.5))"
 
 
 def test_a_record_does_not_share_the_arrays_it_was_given():
@@ -94,7 +94,7 @@ def test_statistics_are_read_by_attribute_and_by_key(run):
 def test_constants_carry_the_names_of_bounds(run):
     """R_j = |w_1j - w*_j| = 0.9, D_j = 2, G_j^2 = (h_j 1.9)^2 + sigma_j^2, Delta = (1/2) sum_j h_j 0.9^2."""
     known = run.constants()
-    assert known["T"] == 20 and known["M"] == 1 and known["step"] == 0.5 and known["eps"] == 0.0
+    assert known["T"] == 20 and known["M"] == 1 and known["step_size"] == 0.5 and known["eps"] == 0.0
     np.testing.assert_allclose(known["R"], 0.9)
     np.testing.assert_allclose(known["D"], 2.0)
     np.testing.assert_allclose(known["G"], np.sqrt(np.array([1.9, 0.95]) ** 2 + 1))
@@ -125,7 +125,7 @@ def test_tables_for_other_libraries(run):
     assert at["mean_gap"].item() == run.mean_gap[2, -1]
     data = run.to_xarray()
     assert isinstance(data, xarray.Dataset)
-    assert data["gap"].sel(step=int(run.steps[-1]), replica=1).item() == run.gap[1, -1]
+    assert data["gap"].sel(step_size=int(run.steps[-1]), replica=1).item() == run.gap[1, -1]
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,29 @@
 import numpy as np
 import pytest
 
-from anisotropic import bounds, instances, noises, optimizers, problems
-from anisotropic.bounds.symbols import L, R, T, largest, total, uniform_step
+from anisotropic import bounds, noises, optimizers, problems
+from anisotropic.bounds.symbols import L, R, T, largest, total, uniform_step_size
 from anisotropic.bounds.theorem import Bound, Requires
-from anisotropic.search import FINAL_REPLICAS, mutation_table, read_mutation_table, search_worst_case
-from anisotropic.setups import Setup
-from anisotropic.verify import verify
+from anisotropic.evidence import families
+from anisotropic.evidence.search import FINAL_REPLICAS, mutation_table, read_mutation_table, search_worst_case
+from anisotropic.evidence.setups import Setup
+from anisotropic.evidence.verdicts import verify
 
 DESCENT = Bound(
-    "descent", "mean_gap", "upper", {"bias": total(R**2) / (2 * uniform_step * T)},
-    conditions=[uniform_step <= 1 / largest(L)],
+    "descent", "mean_gap", "upper", {"bias": total(R**2) / (2 * uniform_step_size * T)},
+    conditions=[uniform_step_size <= 1 / largest(L)],
     requires=Requires(optimizers="sgd", properties="convex", noises="none"),
 )
 
 
 def valley(bound, at):
     """Noiseless gradient descent on x^2/2 with step s: measured / bound is (1 - (1 - s)^(2 T)) / (2 - s)."""
-    return Setup(bound, problems.quadratic(1.0), optimizers.sgd(at["step"]), noises.none(), 1.0, round(at["steps"]),
+    method = optimizers.sgd(at["step_size"])
+    return Setup(bound, problems.quadratic(1.0), method, noises.none(), 1.0, round(at["steps"]),
                  replicas=1, records=4)  # fmt: skip
 
 
-VALLEY = instances.Family("valley", lambda bound: {"step": (0.05, 2.0), "steps": (1.0, 30.0)}, valley)
+VALLEY = families.Family("valley", lambda bound: {"step_size": (0.05, 2.0), "steps": (1.0, 30.0)}, valley)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,9 @@ def halved(tmp_path_factory):
 def test_known_worst_case_of_a_family_is_found():
     """Of all steps in (0, 1] the worst is 1, where the bound is an equality; larger ones violate the condition."""
     instance, ratio, interval = search_worst_case(DESCENT, VALLEY, budget=150, seed=1)
-    step = instance.point["step"]
-    assert 0.98 < step <= 1.0 and interval.low == ratio == interval.high
-    assert ratio == pytest.approx((1 - (1 - step) ** (2 * instance.steps)) / (2 - step), rel=1e-12)
+    step_size = instance.point["step_size"]
+    assert 0.98 < step_size <= 1.0 and interval.low == ratio == interval.high
+    assert ratio == pytest.approx((1 - (1 - step_size) ** (2 * instance.steps)) / (2 - step_size), rel=1e-12)
 
 
 def test_false_bound_is_refuted_beyond_doubt(halved):
@@ -61,10 +63,10 @@ def test_ratio_comes_from_random_numbers_that_the_search_did_not_see(halved):
 
 def test_instance_is_repeated_from_its_file(halved):
     (instance, _, _), path = halved
-    again = instances.load_instance(path, instance.bound)
+    again = families.load_instance(path, instance.bound)
     assert again == instance
     assert np.array_equal(again(replicas=8, seed=3).gap, instance(replicas=8, seed=3).gap)
-    assert instances.load_instance(path).bound is bounds.convex_sgd
+    assert families.load_instance(path).bound is bounds.convex_sgd
 
 
 def test_same_seed_same_search():
@@ -75,12 +77,12 @@ def test_same_seed_same_search():
 def test_file_of_another_family_is_refused(tmp_path):
     path = search_worst_case(DESCENT, VALLEY, budget=10).instance.save(tmp_path / "x.json")
     with pytest.raises(ValueError, match="family 'valley' is not one of huber; pass your own by family="):
-        instances.load_instance(path, DESCENT)
-    assert instances.load_instance(path, DESCENT, VALLEY).family is VALLEY
+        families.load_instance(path, DESCENT)
+    assert families.load_instance(path, DESCENT, VALLEY).family is VALLEY
 
 
 def test_family_outside_the_hypotheses_is_refused():
-    steep = instances.Family("steep", lambda bound: {"step": (1.5, 2.0), "steps": (1.0, 9.0)}, valley)
+    steep = families.Family("steep", lambda bound: {"step_size": (1.5, 2.0), "steps": (1.0, 9.0)}, valley)
     with pytest.raises(ValueError, match=r"none of \d+ instances of family 'steep' satisfies the hypotheses"):
         search_worst_case(DESCENT, steep, budget=30)
 
@@ -95,10 +97,10 @@ def test_optimizer_that_the_family_does_not_know_is_refused():
 def test_points_of_the_family_lie_inside_the_assumptions_often_enough(name):
     """Without simulating: the objective, noise and optimizer of random points are what the bound asks for."""
     bound, generator = bounds[name], np.random.default_rng(0)
-    axes = instances.HUBER.axes(bound)
+    axes = families.HUBER.axes(bound)
     low, high = np.array(list(axes.values())).T
     for x in low + (high - low) * generator.random((5, low.size)):
-        setup = instances.HUBER.build(bound, dict(zip(axes, x, strict=True)))
+        setup = families.HUBER.build(bound, dict(zip(axes, x, strict=True)))
         assert setup.optimizer.name in bound.requires.optimizers
         assert bound.requires.properties <= setup.objective.properties | {"interior minimizer"}
         assert bound.requires.box is None or (setup.objective.box is not None) == bound.requires.box

@@ -18,7 +18,7 @@ CENTRE = np.array([0.9, -0.5, 0.2, 0.0, 0.7])
 
 def both(optimizer, update, *, dim=5, box=(-1.0, 1.0), steps=60, batch_size=3, replicas=4, seed=7):
     h, centre = np.resize(H, dim), np.resize(CENTRE, dim)
-    f = an.problems.quadratic(h, minimizer=centre, box=box)
+    f = an.problems.quadratic(h, center=centre, box=box)
     run = an.simulate(
         f, optimizer, noise=an.noises.gaussian(np.sqrt(h)), start=0.1, steps=steps, batch_size=batch_size,
         replicas=replicas, seed=seed, records=steps,
@@ -50,7 +50,7 @@ def test_every_statistic_equals_the_twin(optimizer, update, dim):
 
 
 def test_same_bits_for_threads_chunks_and_a_prefix_of_replicas():
-    f, noise = an.problems.quadratic(H, minimizer=0.9, box=(-1, 1)), an.noises.gaussian(1.0)
+    f, noise = an.problems.quadratic(H, center=0.9, box=(-1, 1)), an.noises.gaussian(1.0)
     for optimizer in (an.optimizers.adagrad(1.0), an.optimizers.adagrad_norm(1.0)):
         runs = [
             an.simulate(f, optimizer, noise=noise, start=0.0, steps=50, replicas=r, threads=t, progress=p)
@@ -132,7 +132,7 @@ def test_a_schedule_multiplies_the_step():
     method = an.optimizers.sgd(an.schedules.inverse_time(0.5, 2.0))
     run = an.simulate(an.problems.quadratic(1.0), method, noise=an.noises.none(), start=1.0, steps=3, records=3)
     np.testing.assert_allclose(run.gap[0], 0.5 / np.array([2.0, 3.0, 4.0]) ** 2, rtol=1e-14)
-    assert run.facts["schedule"] == "inverse_time" and "step" not in run.constants()
+    assert run.facts.schedule == "inverse_time" and "step_size" not in run.constants()
 
 
 @pytest.mark.parametrize("kind", ["sgd", "momentum", "adagrad", "adam", "amsgrad"])
@@ -169,11 +169,11 @@ def test_parity_with_torch_over_1000_noiseless_steps(kind):
 
 
 def exact_cells():
-    for step in (0.1, 0.8, 1.9):
+    for step_size in (0.1, 0.8, 1.9):
         for batch_size in (1, 16):
             for noise in ("gaussian", "rademacher"):
                 for steps in (10, 300):
-                    yield step, batch_size, noise, steps
+                    yield step_size, batch_size, noise, steps
 
 
 def test_monte_carlo_equals_the_exact_moments_of_sgd():
@@ -182,15 +182,15 @@ def test_monte_carlo_equals_the_exact_moments_of_sgd():
 
     d, limit, seen = 20, stats.norm.isf(0.5e-3 / 72), []
     h = 1 / np.arange(1.0, d + 1)
-    f = an.problems.quadratic(h, minimizer=0.3)
-    for i, (step, batch_size, noise, steps) in enumerate(exact_cells()):
+    f = an.problems.quadratic(h, center=0.3)
+    for i, (step_size, batch_size, noise, steps) in enumerate(exact_cells()):
         sigma = 0.5 * np.sqrt(h)
         run = an.simulate(
-            f, an.optimizers.sgd(step), noise=getattr(an.noises, noise)(sigma), start=-0.5, steps=steps,
+            f, an.optimizers.sgd(step_size), noise=getattr(an.noises, noise)(sigma), start=-0.5, steps=steps,
             batch_size=batch_size, replicas=4000, seed=1000 + i, records=1,
         )  # fmt: skip
         exact = an.exact.sgd_quadratic(
-            h, sigma, step=step, start=-0.5, minimizer=0.3, steps=steps, batch_size=batch_size
+            h, sigma, step_size=step_size, start=-0.5, minimizer=0.3, steps=steps, batch_size=batch_size
         )
         for name, value in (("gap", exact.last), ("mean_gap", exact.mean), ("average_gap", exact.average)):
             x = run[name][:, -1]
@@ -237,21 +237,21 @@ def test_a_closure_is_refused_by_name():
 
 
 def test_a_second_use_compiles_nothing():
-    from anisotropic import kernels
+    from anisotropic.simulation import loop
 
     f, noise = an.problems.quadratic(H), an.noises.gaussian(1.0)
     an.simulate(f, an.optimizers.adagrad(0.5), noise=noise, start=1.0, steps=5)
-    before = len(kernels.trajectories.signatures)
+    before = len(loop.trajectories.signatures)
     g, method = an.problems.quadratic(2 * H), an.optimizers.adagrad(0.7, eps=0.1)
     an.simulate(g, method, noise=an.noises.gaussian(3.0), start=0, steps=9)
-    assert len(kernels.trajectories.signatures) == before
+    assert len(loop.trajectories.signatures) == before
 
 
 def test_without_a_compiler_the_numbers_are_the_same():
     """NUMBA_DISABLE_JIT=1 runs the same Python source; agreement to rounding over 8 steps."""
     code = (
         "import numpy as np, anisotropic as an\n"
-        "f = an.problems.quadratic([1.0, 0.3], minimizer=0.5, box=(-1, 1))\n"
+        "f = an.problems.quadratic([1.0, 0.3], center=0.5, box=(-1, 1))\n"
         "noise = an.noises.gaussian(0.7)\n"
         "r = an.simulate(f, an.optimizers.adagrad(0.5), noise=noise, start=0.0, steps=8, replicas=2)\n"
         "print(repr(r.gap.tolist()))\n"
@@ -266,7 +266,7 @@ def test_without_a_compiler_the_numbers_are_the_same():
 
 
 def test_save_and_load_give_the_run_back(tmp_path):
-    f = an.problems.quadratic(H, minimizer=0.9, box=(-1, 1))
+    f = an.problems.quadratic(H, center=0.9, box=(-1, 1))
     method = an.optimizers.adagrad(0.5, eps=[0.1] * 5)
     run = an.simulate(f, method, noise=an.noises.gaussian(1.0), start=0.0, steps=20, replicas=3)
     back = an.load(run.save(tmp_path / "run"))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from fake_study import FAKE, calls, square, squares, verdict
 
-from anisotropic.output import number
+from anisotropic._support.output import number
 from anisotropic.records import Verdict
 from anisotropic.study import Results, Study, StudyError, environment, main
-from anisotropic.study.definition import code_of
+from anisotropic.study.source import code_of
 from anisotropic.study.store import Store, decode, digest, encode
 
 
@@ -60,7 +60,7 @@ class TestStore:
 
 class TestGrid:
     def test_seed_ignores_unpaired_axes_only(self):
-        study = Study("s", {"optimizer": ["a", "b"], "n": [1, 2], "step": [0.1, 0.2]}, square)
+        study = Study("s", {"optimizer": ["a", "b"], "n": [1, 2], "step_size": [0.1, 0.2]}, square)
         seeds = {tuple(p.values()): study.seed(p) for p in study.points(study.grid())}
         assert len(set(seeds.values())) == 2
         assert seeds["a", 1, 0.1] == seeds["b", 1, 0.2] != seeds["a", 2, 0.1]
@@ -68,7 +68,7 @@ class TestGrid:
 
     def test_key_follows_the_seed(self):
         point = {"n": 1, "kind": "a"}
-        keys = [squares(unpaired=u).key(point) for u in (("step",), ("kind",), ("step", "other"))]
+        keys = [squares(unpaired=u).key(point) for u in (("step_size",), ("kind",), ("step_size", "other"))]
         assert keys[0] == keys[2] != keys[1]
 
     def test_include_drops_points(self):
@@ -251,7 +251,7 @@ class TestRun:
         manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
         assert manifest["config"] == {
             "axes": {"optimizer": ["sgd", "adagrad"], "n": [4], "repeat": [0]},
-            "unpaired": ["optimizer", "step"],
+            "unpaired": ["optimizer", "step_size"],
         }
         assert manifest["cells"] == manifest["finished"] == 2 and manifest["state"] == "complete"
         assert manifest["versions"]["numpy"] == np.__version__

@@ -54,7 +54,7 @@ def test_the_exact_form_agrees_with_simulation(name):
     mean, sigma, H = CASES[name]
     slope, curvature = simulated(mean, sigma, H)
     measured = slope.mean(axis=1) / curvature.mean(axis=1)
-    predicted = surge.optimal_step(BATCHES, mean, sigma, H)
+    predicted = surge.optimal_step_size(BATCHES, mean, sigma, H)
     assert r_squared(measured, predicted) >= 0.99
     gain = slope.mean(axis=1) ** 2 / (2 * curvature.mean(axis=1))
     assert r_squared(gain, surge.best_gain(BATCHES, mean, sigma, H)) >= 0.99
@@ -64,15 +64,15 @@ def test_the_exact_form_agrees_with_simulation(name):
     assert np.all(np.abs(z) < 5)
     small = 0.1 * np.median(np.pi * sigma**2 / (2 * mean**2)) >= BATCHES
     assert small.sum() >= 12
-    assert r_squared(measured[small], surge.optimal_step(BATCHES[small], mean, sigma, H, "small_batch")) >= 0.97
+    assert r_squared(measured[small], surge.optimal_step_size(BATCHES[small], mean, sigma, H, "small_batch")) >= 0.97
 
 
 def test_no_surge_on_an_axis_aligned_hessian_and_a_clear_one_with_a_common_pull():
     mean, sigma, H = CASES["aligned"]
     assert surge.noise_batch_size(mean, sigma, H) == np.inf
-    assert np.all(np.diff(surge.optimal_step(BATCHES, mean, sigma, H)) > 0)
+    assert np.all(np.diff(surge.optimal_step_size(BATCHES, mean, sigma, H)) > 0)
     mean, sigma, H = CASES["ones"]
-    steps = surge.optimal_step(np.logspace(0, 6, 60), mean, sigma, H)
+    steps = surge.optimal_step_size(np.logspace(0, 6, 60), mean, sigma, H)
     assert 0 < np.argmax(steps) < 59
     assert steps[-1] < 0.5 * steps.max()
     # Coordinates that pull against each other: B_noise < 0, and no peak either.
@@ -81,7 +81,7 @@ def test_no_surge_on_an_axis_aligned_hessian_and_a_clear_one_with_a_common_pull(
     off = alternating - np.diag(np.diag(alternating))
     assert np.sign(surge.noise_batch_size(against, sigma, alternating)) == np.sign(against @ off @ against)
     assert surge.noise_batch_size([1.0, 1.0], 1.0, [[1.0, -0.5], [-0.5, 1.0]]) == pytest.approx(-np.pi)
-    assert np.all(np.diff(surge.optimal_step(BATCHES, [0.02, 0.02], 1.0, [[1.0, -0.5], [-0.5, 1.0]])) > 0)
+    assert np.all(np.diff(surge.optimal_step_size(BATCHES, [0.02, 0.02], 1.0, [[1.0, -0.5], [-0.5, 1.0]])) > 0)
 
 
 def test_the_small_batch_form_is_the_two_parameter_law():
@@ -91,7 +91,7 @@ def test_the_small_batch_form_is_the_two_parameter_law():
     assert peak == pytest.approx(np.pi * np.trace(H) / (2 * (mean / sigma) @ off @ (mean / sigma)), rel=1e-12)
     highest = np.sqrt(peak / (2 * np.pi)) * np.sum(mean**2 / sigma) / np.trace(H)
     law = highest / (0.5 * (np.sqrt(peak / BATCHES) + np.sqrt(BATCHES / peak)))
-    np.testing.assert_allclose(surge.optimal_step(BATCHES, mean, sigma, H, "small_batch"), law, rtol=1e-12)
+    np.testing.assert_allclose(surge.optimal_step_size(BATCHES, mean, sigma, H, "small_batch"), law, rtol=1e-12)
     gain_max = peak / np.pi * np.sum(mean**2 / sigma) ** 2 / np.trace(H)
     np.testing.assert_allclose(
         surge.best_gain(BATCHES, mean, sigma, H, "small_batch"), gain_max / (1 + peak / BATCHES), rtol=1e-12
@@ -102,9 +102,9 @@ def test_the_small_batch_form_is_the_two_parameter_law():
 def test_limits_of_the_exact_form(name):
     mean, sigma, H = CASES[name]
     tiny, huge = 1e-6, 1e12
-    exact = surge.optimal_step([tiny, huge], mean, sigma, H)
-    assert exact[0] == pytest.approx(surge.optimal_step(tiny, mean, sigma, H, "small_batch"), rel=1e-8)
-    assert exact[1] == pytest.approx(surge.optimal_step(huge, mean, sigma, H, "large_batch"), rel=1e-8)
+    exact = surge.optimal_step_size([tiny, huge], mean, sigma, H)
+    assert exact[0] == pytest.approx(surge.optimal_step_size(tiny, mean, sigma, H, "small_batch"), rel=1e-8)
+    assert exact[1] == pytest.approx(surge.optimal_step_size(huge, mean, sigma, H, "large_batch"), rel=1e-8)
     sign = np.sign(mean)
     assert exact[1] == pytest.approx(np.abs(mean).sum() / (sign @ H @ sign), rel=1e-8)
 
@@ -137,11 +137,11 @@ def correlated(d=12):
 def test_correlated_noise_agrees_with_simulation():
     mean, factor, H = correlated()
     slope, curvature = simulated(mean, None, H, factor=factor)
-    predicted = surge.optimal_step(BATCHES, mean, factor @ factor.T, H)
+    predicted = surge.optimal_step_size(BATCHES, mean, factor @ factor.T, H)
     residual = slope - curvature * predicted[:, None]
     z = residual.mean(axis=1) / (residual.std(axis=1, ddof=1) / np.sqrt(residual.shape[1]))
     assert np.all(np.abs(z) < 5)
-    independent = surge.optimal_step(BATCHES, mean, np.sqrt(np.diag(factor @ factor.T)), H)
+    independent = surge.optimal_step_size(BATCHES, mean, np.sqrt(np.diag(factor @ factor.T)), H)
     residual = slope - curvature * independent[:, None]
     wrong = residual.mean(axis=1) / (residual.std(axis=1, ddof=1) / np.sqrt(residual.shape[1]))
     assert np.abs(wrong).max() > 5  # the simulation does tell the two formulas apart
@@ -157,8 +157,8 @@ def test_small_batch_form_with_correlated_noise_is_the_first_order():
         constant, linear = surge._linear_terms(surge._model(mean, covariance, H))
         assert np.sum(H * S0) == pytest.approx(constant, rel=1e-10)
         assert change == pytest.approx(linear, rel=tolerance * 100)
-        assert surge.optimal_step(B, mean, covariance, H, "small_batch") == pytest.approx(
-            surge.optimal_step(B, mean, covariance, H), rel=tolerance
+        assert surge.optimal_step_size(B, mean, covariance, H, "small_batch") == pytest.approx(
+            surge.optimal_step_size(B, mean, covariance, H), rel=tolerance
         )
     diagonal = np.diag([4.0, 1.0])
     assert surge.noise_batch_size([1, 1], diagonal, [[1, 0.5], [0.5, 1]]) == pytest.approx(
@@ -173,13 +173,13 @@ def test_the_law_of_sgd_agrees_with_simulation():
     for B in BATCHES:
         g = mean + rng.standard_normal((4000, 50)) * sigma / np.sqrt(B)
         measured.append(np.mean(g @ mean) / np.mean(np.einsum("ri,ij,rj->r", g, H, g)))
-    predicted = surge.sgd_optimal_step(BATCHES, mean, sigma, H)
+    predicted = surge.sgd_optimal_step_size(BATCHES, mean, sigma, H)
     assert r_squared(np.array(measured), predicted) >= 0.999
     assert np.all(np.diff(predicted) > 0)
     noise = surge.sgd_noise_batch_size(mean, sigma, H)
     assert noise == pytest.approx(np.trace(H) / (mean @ H @ mean), rel=1e-12)
-    assert surge.sgd_optimal_step(noise, mean, sigma, H) == pytest.approx(
-        0.5 * surge.sgd_optimal_step(1e15, mean, sigma, H), rel=1e-9
+    assert surge.sgd_optimal_step_size(noise, mean, sigma, H) == pytest.approx(
+        0.5 * surge.sgd_optimal_step_size(1e15, mean, sigma, H), rel=1e-9
     )
     full = np.diag(sigma**2) + 0.3
     assert surge.sgd_noise_batch_size(mean, full, H) == pytest.approx(np.trace(H @ full) / (mean @ H @ mean), rel=1e-12)
@@ -202,9 +202,9 @@ def test_the_law_of_sgd_agrees_with_simulation():
 )
 def test_wrong_input_is_a_sentence(change, message):
     with pytest.raises(ValueError, match=message):
-        surge.optimal_step(**({"B": 4, "mean": [1.0, 2.0], "sigma": 1.0, "hessian": np.eye(2)} | change))
+        surge.optimal_step_size(**({"B": 4, "mean": [1.0, 2.0], "sigma": 1.0, "hessian": np.eye(2)} | change))
 
 
 def test_sgd_needs_curvature_along_the_gradient():
     with pytest.raises(ValueError, match="the curvature along the gradient is 0; no step is best"):
-        surge.sgd_optimal_step(1, [1.0, 0.0], 1.0, [0.0, 1.0])
+        surge.sgd_optimal_step_size(1, [1.0, 0.0], 1.0, [0.0, 1.0])

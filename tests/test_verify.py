@@ -1,19 +1,19 @@
 """Is a false theorem caught, a true one left alone, and a theorem that does not apply refused with all reasons?"""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from anisotropic import bounds
-from anisotropic.bounds.symbols import M, R, T, delta, sigma, total, uniform_step
+from anisotropic.bounds.symbols import M, R, T, delta, sigma, total, uniform_step_size
 from anisotropic.bounds.theorem import Bound, Requires
-from anisotropic.records import Run
-from anisotropic.verify import measured_range, verify
+from anisotropic.evidence.verdicts import measured_range, verify
+from anisotropic.records import Facts, Run
 
-FACTS = {"optimizer": "sgd", "objective": "fake", "noise": "gaussian", "law": "gaussian", "dim": 1, "box": False,
-         "properties": ["convex"], "schedule": "constant", "batch": "constant", "settings": {}}
+FACTS = Facts(optimizer="sgd", objective="fake", noise="gaussian", law="gaussian", dim=1, properties=("convex",))
 
 
 def fake(values, steps=None, *, measure="gap", known=None, **facts):
@@ -24,7 +24,7 @@ def fake(values, steps=None, *, measure="gap", known=None, **facts):
     lost = ~np.isfinite(values).all(axis=1)
     return Run(
         steps=steps, start=np.zeros(1), statistics={measure: values}, status=np.where(lost, "diverged", "ok"),
-        initial_gap=1.0, known=known or {}, facts=FACTS | facts,
+        initial_gap=1.0, known=known or {}, facts=replace(FACTS, **facts),
     )
 
 
@@ -128,7 +128,7 @@ def test_equality_needs_replicas_and_looks_at_five_records():
 
 
 def test_every_unmet_hypothesis_is_listed_with_its_value():
-    run = fake(gaps(7, 50), measure="mean_gap", known={"step": 3.0, "L": 1.0, "M": 1}, optimizer="adam")
+    run = fake(gaps(7, 50), measure="mean_gap", known={"step_size": 3.0, "L": 1.0, "M": 1}, optimizer="adam")
     verdict = verify(bounds.convex_sgd, run)
     assert verdict.status == "not applicable"
     assert any("'adam'" in c for c in verdict.conditions)
@@ -139,12 +139,12 @@ def test_every_unmet_hypothesis_is_listed_with_its_value():
 
 
 def test_unknown_smoothness_is_named():
-    run = fake(gaps(7, 50), measure="mean_gap", known={"step": 0.1, "sigma": 1.0, "R": 1.0, "M": 1})
+    run = fake(gaps(7, 50), measure="mean_gap", known={"step_size": 0.1, "sigma": 1.0, "R": 1.0, "M": 1})
     assert verify(bounds.convex_sgd, run).summary == "not applicable: smoothness unknown"
 
 
 def test_a_violated_condition_comes_before_the_inequality():
-    known = {"step": 3.0, "L": 1.0, "M": 1, "sigma": 1.0, "R": 0.001}
+    known = {"step_size": 3.0, "L": 1.0, "M": 1, "sigma": 1.0, "R": 0.001}
     verdict = verify(bounds.convex_sgd, fake(gaps(7, 50) + 1e6, measure="mean_gap", known=known))
     assert verdict.status == "not applicable"
 
@@ -180,10 +180,10 @@ def test_a_diverged_replica_does_not_contradict_a_lower_bound():
 
 TWO_TERMS = Bound(
     "two", "mean_gap", "upper",
-    {"bias": total(R**2) / (2 * uniform_step * T), "noise": uniform_step * total(sigma**2) / (2 * M)},
+    {"bias": total(R**2) / (2 * uniform_step_size * T), "noise": uniform_step_size * total(sigma**2) / (2 * M)},
     conditions=bounds.convex_sgd.conditions,
 )
-KNOWN = {"L": 1.0, "sigma": 1.0, "R": 1.0, "step": 0.5, "M": 1}
+KNOWN = {"L": 1.0, "sigma": 1.0, "R": 1.0, "step_size": 0.5, "M": 1}
 
 
 def test_only_terms_whose_deletion_would_be_refuted_are_tested():
@@ -202,7 +202,8 @@ def test_only_terms_whose_deletion_would_be_refuted_are_tested():
 
 
 def test_deleting_the_cause_of_a_term_in_a_form_that_is_solved_for():
-    known = {"L": np.ones(4), "sigma": np.full(4, 5.0), "D": np.full(4, 2.0), "step": np.sqrt(2), "eps": 0.0, "M": 1}
+    known = {"L": np.ones(4), "sigma": np.full(4, 5.0), "D": np.full(4, 2.0), "step_size": np.sqrt(2), "eps": 0.0,
+             "M": 1}  # fmt: skip
     steps = np.array([10, 1000])
     b = bounds.convex_adagrad
     silent = [b(form="tight", **known | {"sigma": 0.0, "T": t, "d": 4}) for t in steps]
@@ -218,7 +219,7 @@ def test_deleting_the_cause_of_a_term_in_a_form_that_is_solved_for():
 
 def test_tightest_form_is_the_smallest_that_the_constants_allow():
     further = {"tight": {"a": 2 / T}, "needs sigma": {"a": total(sigma) / T}}
-    b = Bound("forms", "gap", "upper", {"a": 3 / T}, solver=further)
+    b = Bound("forms", "gap", "upper", {"a": 3 / T}, forms=further)
     run = fake(np.full((3, 1), 0.5), law="none")
     assert verify(b, run).form == "tight"
     assert verify(b, run, sigma=1.0).form == "needs sigma"

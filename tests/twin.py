@@ -31,10 +31,10 @@ def box_muller(high, low):
     return first * sign[0], second * sign[1]
 
 
-def normals(seed, replicas, step, dim):
+def normals(seed, replicas, step_size, dim):
     """Standard normals of one step (1, 2, ...), shape (replicas, dim)."""
     replica, coordinate = np.meshgrid(np.arange(replicas), np.arange(dim), indexing="ij")
-    group, place = divmod(step - 1, 4)
+    group, place = divmod(step_size - 1, 4)
     zero = np.zeros_like(replica)
     w = philox((coordinate, replica, zero + group, zero), (seed % 2**32, seed >> 32))
     pairs = (*box_muller(w[0], w[1]), *box_muller(w[2], w[3]))
@@ -42,24 +42,24 @@ def normals(seed, replicas, step, dim):
 
 
 class SGD:
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step_size):
+        self.step_size = step_size
 
     def __call__(self, w, g):
-        return w - self.step * g
+        return w - self.step_size * g
 
 
 class AdaGrad:
     """Accumulator v_0, eps inside and outside the root; 0/0 is 0."""
 
-    def __init__(self, step, start=0.0, inside=0.0, outside=0.0, norm=False):
-        self.step, self.v, self.inside, self.outside, self.norm = step, start, inside, outside, norm
+    def __init__(self, step_size, start=0.0, inside=0.0, outside=0.0, norm=False):
+        self.step_size, self.v, self.inside, self.outside, self.norm = step_size, start, inside, outside, norm
 
     def __call__(self, w, g):
         square = (g * g).sum(axis=1, keepdims=True) if self.norm else g * g
         self.v = self.v + square
         root = np.sqrt(self.v + self.inside) + self.outside
-        return w - self.step * np.divide(g, root, out=np.zeros_like(g), where=root != 0)
+        return w - self.step_size * np.divide(g, root, out=np.zeros_like(g), where=root != 0)
 
 
 def simulate(value, gradient, update, *, sigma, start, steps, batch_size, replicas, seed, box=None, minimum=0.0):

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from numba import config
 from numba.extending import register_jitable
 
-from ..elementary import FLAGS, leaf
-from ..random import chi_square
+from ..compiled.leaf import FLAGS, leaf
+from ..compiled.random import chi_square
 from ..records import FloatArray, module_level
 from .rules import bounded, finite, ratio
 

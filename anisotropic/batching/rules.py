@@ -93,7 +93,7 @@ def ratio(variance, scale, square, batch, unbiased):
     return variance / (scale * square)
 
 
-def norm_decide(batch, gradient, variance, along, population, t, history, rule):
+def norm_decide(batch, gradient, variance, projected_variance, population, t, history, rule):
     """V / (eta^2 |g|^2)."""
     total = square = 0.0
     for j in range(gradient.size):
@@ -102,7 +102,7 @@ def norm_decide(batch, gradient, variance, along, population, t, history, rule):
     return finite(ratio(total, rule.eta * rule.eta, square, batch, rule.unbiased), population, rule.correct)
 
 
-def inner_product_decide(batch, gradient, variance, along, population, t, history, rule):
+def inner_product_decide(batch, gradient, variance, projected_variance, population, t, history, rule):
     """The larger of Var<g_i, g> / (theta^2 |g|^4) and (V - Var<g_i, g> / |g|^2) / (nu^2 |g|^2).
 
     With a backup the last gradients' average takes the place of g where it is shorter than gamma |g|.
@@ -120,16 +120,16 @@ def inner_product_decide(batch, gradient, variance, along, population, t, histor
                 entry += history[i, j]
             average += (entry / seen) ** 2
         if seen == rule.backup and average < rule.gamma * rule.gamma * square:
-            along *= average / square if square > 0.0 else 1.0
+            projected_variance *= average / square if square > 0.0 else 1.0
             square = average
-    beside = max(total - (along / square if square > 0.0 else 0.0), 0.0)
+    beside = max(total - (projected_variance / square if square > 0.0 else 0.0), 0.0)
     wanted = ratio(beside, rule.nu * rule.nu, square, batch, rule.unbiased)
     if square > 0.0:
-        wanted = max(wanted, ratio(along / square, rule.theta * rule.theta, square, batch, rule.unbiased))
+        wanted = max(wanted, ratio(projected_variance / square, rule.theta * rule.theta, square, batch, rule.unbiased))
     return finite(wanted, population, rule.correct)
 
 
-def coordinate_decide(batch, gradient, variance, along, population, t, history, rule):
+def coordinate_decide(batch, gradient, variance, projected_variance, population, t, history, rule):
     """The largest of V_j / (eta^2 (g_j^2 + floor)) over the coordinates."""
     wanted = 0.0
     for j in range(gradient.size):
@@ -140,7 +140,7 @@ def coordinate_decide(batch, gradient, variance, along, population, t, history, 
     return finite(wanted, population, rule.correct)
 
 
-def scale_decide(batch, gradient, variance, along, population, t, history, rule):
+def scale_decide(batch, gradient, variance, projected_variance, population, t, history, rule):
     """c V / |g|^2."""
     total = square = 0.0
     for j in range(gradient.size):

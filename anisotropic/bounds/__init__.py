@@ -6,7 +6,7 @@ all; a bound of your own is a `Bound` made from the symbols in ``an.bounds.symbo
 >>> from anisotropic import bounds
 >>> bounds["convex_sgd"] is bounds.convex_sgd
 True
->>> bounds.convex_sgd(L=1.0, sigma=0.0, R=2.0, T=10, M=1, step=1.0)
+>>> bounds.convex_sgd(L=1.0, sigma=0.0, R=2.0, T=10, M=1, step_size=1.0)
 0.2
 """
 
@@ -56,7 +56,7 @@ _TOOLS = {
     "Requires": "requires",
     "Solver": "forms",
     "Source": "sources",
-    "Tuning": "derive",
+    "StepRule": "derive",
     "compare": "comparison",
     "dimension_exponent": "comparison",
     "noise_ratio": "comparison",

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sympy import Eq, Gt, sqrt
 
-from .stationary import fixed_point
-from .symbols import Delta, L, T, delta, eps, rho, scalar, uniform_eps, uniform_step
+from .fixed_point import fixed_point
+from .symbols import Delta, L, T, delta, eps, rho, scalar, uniform_eps, uniform_step_size
 from .theorem import Bound, Requires, Solver, Source
 
 _SOURCE = Source(
@@ -38,7 +38,7 @@ class StrongGrowth(NamedTuple):
 
 
 def strong_growth_constants(
-    L: ArrayLike, Delta: float, eps: float, step: float, rho: float, first_gradient: float | None = None
+    L: ArrayLike, Delta: float, eps: float, step_size: float, rho: float, first_gradient: float | None = None
 ) -> StrongGrowth:
     r"""C1, C2, A and B of AdaGrad-Norm under strong growth, r = 1 + rho.
 
@@ -56,7 +56,7 @@ def strong_growth_constants(
 
     Examples
     --------
-    >>> found = strong_growth_constants(L=1.0, Delta=1.0, eps=1.0, step=1.0, rho=0.0)
+    >>> found = strong_growth_constants(L=1.0, Delta=1.0, eps=1.0, step_size=1.0, rho=0.0)
     >>> found.C1, found.C2
     (20.0, 2.0)
     >>> bool(abs(found.B - (1 + 10 + 2 * np.log(found.B))) < 1e-9)
@@ -64,18 +64,18 @@ def strong_growth_constants(
     """
     smooth, r = float(np.max(L)), 1.0 + rho
     square = 2 * smooth * Delta if first_gradient is None else first_gradient
-    C1 = 4 * Delta / step + 2 * r * square / eps + 4 * step**2 * smooth**2 * (r + 2 * r**2) / eps
-    C2 = 2 * smooth * step
+    C1 = 4 * Delta / step_size + 2 * r * square / eps + 4 * step_size**2 * smooth**2 * (r + 2 * r**2) / eps
+    C2 = 2 * smooth * step_size
     B = eps * fixed_point(lambda y: 1 + r * C1 / (2 * eps) + r * C2 / eps * np.log(y))
     return StrongGrowth(C1, C2, C1 + 2 * C2 * np.log(B / eps), B)
 
 
 def _norm(values: dict[str, Any]) -> dict[str, float]:
     """A B/(delta^2 T), split like A."""
-    smooth, r, e, step_ = float(np.max(values["L"])), 1.0 + values["rho"], values["eps"], values["step"]
-    found = strong_growth_constants(smooth, values["Delta"], e, step_, values["rho"])
+    smooth, r, e, step_size_ = float(np.max(values["L"])), 1.0 + values["rho"], values["eps"], values["step_size"]
+    found = strong_growth_constants(smooth, values["Delta"], e, step_size_, values["rho"])
     share = found.B / (values["delta"] ** 2 * values["T"])
-    start, first = 4 * values["Delta"] / step_, 4 * r * smooth * values["Delta"] / e
+    start, first = 4 * values["Delta"] / step_size_, 4 * r * smooth * values["Delta"] / e
     drift = found.C1 - start - first
     parts = {"bias": start, "first gradient": first, "drift": drift, "curvature": found.A - found.C1}
     return {name: part * share for name, part in parts.items()}
@@ -87,18 +87,18 @@ def _coordinates(values: dict[str, Any]) -> dict[str, float]:
     With weights w_j = step^2 L_j (1/2 + (r^2 + r/2) sum_i step L_i/eps_i) and start s = step sum_j eps_j, the sum
     over j of w_j ln(y_j/eps_j) is at most W (ln(Y/s) + KL), W = sum w and KL the divergence of w/W from step eps/s.
     """
-    smooth, e, step_ = values["L"], values["eps"], values["step"]
-    r, gap, ratio = 1.0 + values["rho"], values["Delta"], step_ * smooth / e
-    weight = step_**2 * smooth * (0.5 + (r**2 + r / 2) * np.sum(ratio))
-    W, start, held = float(np.sum(weight)), float(step_ * np.sum(e)), weight > 0
+    smooth, e, step_size_ = values["L"], values["eps"], values["step_size"]
+    r, gap, ratio = 1.0 + values["rho"], values["Delta"], step_size_ * smooth / e
+    weight = step_size_**2 * smooth * (0.5 + (r**2 + r / 2) * np.sum(ratio))
+    W, start, held = float(np.sum(weight)), float(step_size_ * np.sum(e)), weight > 0
     share = weight[held] / W
-    divergence = float(np.sum(share * np.log(share * start / (step_ * e[held]))))
+    divergence = float(np.sum(share * np.log(share * start / (step_size_ * e[held]))))
     first = r * gap * float(np.max(ratio))
     level = 1 + (2 * r * (gap + first) + 4 * r * W * divergence) / start
     z = fixed_point(lambda z: level + 4 * r * W / start * np.log(z))
     parts = {"bias": 4 * gap, "first gradient": 4 * first, "curvature": 8 * W * (float(np.log(z)) + divergence)}
     A = sum(parts.values())
-    value = float(np.sqrt(A * start * z / values["T"]) / step_)
+    value = float(np.sqrt(A * start * z / values["T"]) / step_size_)
     return {name: value * part / A if A > 0 else 0.0 for name, part in parts.items()}
 
 
@@ -108,12 +108,15 @@ adagrad_norm_strong_growth = Bound(
     "adagrad_norm_strong_growth",
     "gradient_l2_squared",
     "upper",
-    solver=Solver(
-        _norm, (L, Delta, uniform_eps, uniform_step, rho, delta, T), Eq(_S, _A * _B / (delta**2 * T))
-    ),
+    forms={
+        "solved": Solver(
+            _norm, (L, Delta, uniform_eps, uniform_step_size, rho, delta, T), Eq(_S, _A * _B / (delta**2 * T))
+        )
+    },
     conditions=[Gt(uniform_eps, 0)],
     requires=Requires(
-        optimizers="adagrad_norm", preset="nonconvex", box=False, batch="norm test", tested=True, schedule="constant"
+        optimizers="adagrad_norm", preset="nonconvex", box=False, batch="norm test", batch_test_always_holds=True,
+        schedule="constant",
     ),
     source=_SOURCE,
     title="AdaGrad-Norm with batches that pass the norm test, nonconvex",
@@ -122,19 +125,21 @@ adagrad_norm_strong_growth = Bound(
         "A and B are those of bounds.strong_growth_constants; neither depends on T",
     ],
     probability=True,
-    asymptotic=dict.fromkeys(("bias", "noise"), Delta**2 / (uniform_step**2 * delta**2 * T)),
+    asymptotic=dict.fromkeys(("bias", "noise"), Delta**2 / (uniform_step_size**2 * delta**2 * T)),
 )
 
 adagrad_strong_growth = Bound(
     "adagrad_strong_growth",
     "gradient_l1",
     "upper",
-    solver=Solver(
-        _coordinates, (L, Delta, eps, uniform_step, rho, T), Eq(_S, sqrt(_A * _B / T) / uniform_step)
-    ),
+    forms={
+        "solved": Solver(
+            _coordinates, (L, Delta, eps, uniform_step_size, rho, T), Eq(_S, sqrt(_A * _B / T) / uniform_step_size)
+        )
+    },
     conditions=[Gt(eps, 0)],
     requires=Requires(
-        optimizers="adagrad", preset="nonconvex", box=False, batch="coordinate norm test", tested=True,
+        optimizers="adagrad", preset="nonconvex", box=False, batch="coordinate norm test", batch_test_always_holds=True,
         schedule="constant",
     ),
     source=_SOURCE,
@@ -143,5 +148,5 @@ adagrad_strong_growth = Bound(
         "E(g_kj - G_kj)^2 <= rho G_kj^2 for every j at every step, given the past: the test's floor is negligible",
         "A and B, which do not depend on T, are those of the proof",
     ],
-    asymptotic=dict.fromkeys(("bias", "noise"), Delta / (uniform_step * sqrt(T))),
+    asymptotic=dict.fromkeys(("bias", "noise"), Delta / (uniform_step_size * sqrt(T))),
 )  # fmt: skip

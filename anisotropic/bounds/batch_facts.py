@@ -20,7 +20,7 @@ class FixedBatch(NamedTuple):
     """Leading behaviour of AdaGrad-Norm after many steps: accumulator v_K, step length, squared gradient."""
 
     accumulator: float
-    step: float
+    step_size: float
     gradient_l2_squared: float
 
 
@@ -29,10 +29,11 @@ def _vectors(curvature: ArrayLike, sigma: ArrayLike) -> tuple[FloatArray, FloatA
     return float_vector(curvature, d, "curvature", low=0.0, strict=True), float_vector(sigma, d, "sigma", low=0.0)
 
 
-def _stable(curvature: FloatArray, step: float) -> None:
-    if np.max(step * curvature) >= 2.0:
+def _stable(curvature: FloatArray, step_size: float) -> None:
+    if np.max(step_size * curvature) >= 2.0:
         raise ValueError(
-            f"step x curvature = {np.max(step * curvature):g}; SGD has a stationary law below 2 only: lower the step"
+            f"step size x curvature = {np.max(step_size * curvature):g}; SGD has a stationary law below 2 only: "
+            "lower the step size"
         )
 
 
@@ -79,54 +80,54 @@ def inner_product_blind(theta: float, nu: float, rank: float, backup: int = 1) -
     return r / rank <= theta**2 and r * (1 - 1 / rank) <= nu**2
 
 
-def fixed_batch(curvature: ArrayLike, sigma: ArrayLike, *, step: float, batch_size: int, steps: int) -> FixedBatch:
+def fixed_batch(curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, batch_size: int, steps: int) -> FixedBatch:
     """AdaGrad-Norm at a fixed batch: v_K ~ K tr(Sigma)/b, so that |G_K|^2 ~ step tr(H Sigma)/(2 sqrt(b K tr Sigma)).
 
-    >>> fixed_batch(1.0, 1.0, step=1.0, batch_size=4, steps=100)
-    FixedBatch(accumulator=25.0, step=0.2, gradient_l2_squared=0.025)
+    >>> fixed_batch(1.0, 1.0, step_size=1.0, batch_size=4, steps=100)
+    FixedBatch(accumulator=25.0, step_size=0.2, gradient_l2_squared=0.025)
     """
     h, s = _vectors(curvature, sigma)
     accumulator = float(np.sum(s**2)) * steps / batch_size
-    length = step / np.sqrt(accumulator)
+    length = step_size / np.sqrt(accumulator)
     return FixedBatch(accumulator, float(length), float(length * np.sum(h * s**2) / (2 * batch_size)))
 
 
-def stationary_variance(curvature: ArrayLike, sigma: ArrayLike, *, step: float, batch_size: int = 1) -> FloatArray:
+def stationary_variance(curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, batch_size: int = 1) -> FloatArray:
     """Variance of SGD at a constant step around the minimizer, step sigma^2/(b h (2 - step h)) in each coordinate.
 
-    >>> stationary_variance(1.0, 2.0, step=1.0, batch_size=4).tolist()
+    >>> stationary_variance(1.0, 2.0, step_size=1.0, batch_size=4).tolist()
     [1.0]
     """
     h, s = _vectors(curvature, sigma)
-    _stable(h, step)
-    return step * s**2 / (batch_size * h * (2 - step * h))
+    _stable(h, step_size)
+    return step_size * s**2 / (batch_size * h * (2 - step_size * h))
 
 
 def local_sgd_floor(
-    curvature: ArrayLike, sigma: ArrayLike, *, step: float, batch_size: int = 1, workers: int = 1
+    curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, batch_size: int = 1, workers: int = 1
 ) -> FloatArray:
     """Stationary variance of the average of local SGD: that of one worker over their number, for any local steps.
 
-    >>> local_sgd_floor(1.0, 2.0, step=1.0, batch_size=4, workers=2).tolist()
+    >>> local_sgd_floor(1.0, 2.0, step_size=1.0, batch_size=4, workers=2).tolist()
     [0.5]
     """
-    return stationary_variance(curvature, sigma, step=step, batch_size=batch_size) / count(workers, "workers")
+    return stationary_variance(curvature, sigma, step_size=step_size, batch_size=batch_size) / count(workers, "workers")
 
 
 def local_norm_test_contraction(
-    curvature: ArrayLike, *, step: float, eta: float, workers: int, local_steps: int
+    curvature: ArrayLike, *, step_size: float, eta: float, workers: int, local_steps: int
 ) -> FloatArray:
     """Factor of E xbar^2 in one round when every local gradient passes the exact norm test in its coordinate.
 
     a^(2H) + ((a^2 + step^2 h^2 eta^2)^H - a^(2H))/M with a = 1 - step h: linear convergence, no floor.
 
-    >>> local_norm_test_contraction(0.5, step=1.0, eta=1.0, workers=2, local_steps=1).tolist()
+    >>> local_norm_test_contraction(0.5, step_size=1.0, eta=1.0, workers=2, local_steps=1).tolist()
     [0.375]
     """
     h = np.atleast_1d(np.asarray(curvature, dtype=np.float64))
-    a, H = 1 - step * h, count(local_steps, "local_steps")
+    a, H = 1 - step_size * h, count(local_steps, "local_steps")
     mean = a ** (2 * H)
-    return mean + ((a**2 + (step * h * eta) ** 2) ** H - mean) / count(workers, "workers")
+    return mean + ((a**2 + (step_size * h * eta) ** 2) ** H - mean) / count(workers, "workers")
 
 
 def remaining_bias(curvature: ArrayLike, steps: Sequence[float], lengths: Sequence[int]) -> FloatArray:
@@ -141,6 +142,6 @@ def remaining_bias(curvature: ArrayLike, steps: Sequence[float], lengths: Sequen
     if len(steps) != len(lengths):
         raise ValueError(f"{len(steps)} steps and {len(lengths)} lengths; expected one length for each step")
     left = np.ones_like(h)
-    for step, n in zip(steps, lengths, strict=True):
-        left *= (1 - step * h) ** n
+    for step_size, n in zip(steps, lengths, strict=True):
+        left *= (1 - step_size * h) ** n
     return left

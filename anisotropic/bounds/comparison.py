@@ -53,20 +53,6 @@ class Comparison(NamedTuple):
         return textwrap.fill(" ".join([first, *crossed, self.caveat]), 79)
 
 
-def tightest(bound: Bound, **constants: Any) -> tuple[str, float]:
-    """The form with the smallest value (the largest, for a lower bound) among those that the constants allow."""
-    values, refused = {}, None
-    for form in bound.forms:
-        try:
-            values[form] = bound(form, **constants)
-        except ValueError as error:
-            refused = error
-    if not values:
-        raise refused  # type: ignore[misc]
-    best = (max if bound.kind == "lower" else min)(values, key=lambda form: values[form])
-    return best, values[best]
-
-
 def compare(
     first: Bound, second: Bound, *, steps: tuple[Any, Any] = (None, None), form: str | None = None, **constants: Any
 ) -> Comparison:
@@ -101,16 +87,16 @@ def compare(
         raise ValueError(
             f"{first.name} is about {first.measure}, {second.name} about {second.measure}; compare like with like"
         )
-    if constants.get("step") is not None:
+    if constants.get("step_size") is not None:
         raise ValueError("each bound has its own step: pass steps=(first, second), or leave it out for the tuned steps")
     both = (first, second)
 
     def at(i: int, **change: Any) -> tuple[str, float]:
-        c = constants | {"step": steps[i]} | change
-        return (form, both[i](form, **c)) if form is not None else tightest(both[i], **c)
+        c = constants | {"step_size": steps[i]} | change
+        return (form, both[i](form, **c)) if form is not None else both[i].tightest(**c)
 
     (form_a, value_a), (form_b, value_b) = at(0), at(1)
-    c = [constants | {"step": step} for step in steps]
+    c = [constants | {"step_size": step_size} for step_size in steps]
     terms = (first.terms(form_a, **c[0]), second.terms(form_b, **c[1]))
     larger, smaller = (0, 1) if value_a >= value_b else (1, 0)
     surplus = {name: part - terms[smaller].get(name, 0.0) for name, part in terms[larger].items()}

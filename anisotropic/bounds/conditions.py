@@ -34,9 +34,9 @@ def check_relationals(name: str, conditions: Iterable[sympy.Basic]) -> tuple[sym
 def printed(condition: sympy.Basic) -> str:
     """A condition as text.
 
-    >>> from anisotropic.bounds.symbols import L, largest, uniform_step
-    >>> printed(sympy.Le(uniform_step, 1 / largest(L)))
-    'step <= 1/max_j(L_j)'
+    >>> from anisotropic.bounds.symbols import L, largest, uniform_step_size
+    >>> printed(sympy.Le(uniform_step_size, 1 / largest(L)))
+    'step_size <= 1/max_j(L_j)'
     """
     return f"{text(condition.lhs)} {_HOLDS[type(condition)][0]} {text(condition.rhs)}"
 

@@ -30,7 +30,7 @@ KNOWN: dict[str, Constant] = {
     "L0": Constant("generalized smoothness, the part without gradient"),
     "L1": Constant("generalized smoothness, the factor of the gradient"),
     "eps": Constant("the optimizer's epsilon", default=0.0),
-    "step": Constant("step size", strict=True),
+    "step_size": Constant("step size", strict=True),
     "T": Constant("number of updates", strict=True),
     "M": Constant("batch size", strict=True),
     "Delta": Constant("initial gap, f(w_1) - inf f"),

@@ -30,18 +30,18 @@ from .symbols import (
     rho,
     scalar,
     sigma,
-    step,
+    step_size,
     total,
     uniform_eps,
-    uniform_step,
+    uniform_step_size,
 )
-from .theorem import Bound, Requires, Solver, Source, Tuning
+from .theorem import Bound, Requires, Solver, Source, StepRule
 
-K = D**2 / (2 * step) + step
+K = D**2 / (2 * step_size) + step_size
 Lambda = total(L * K**2) / 2
 _affine = 1 + rho / M
 _D2 = total(D**2)
-_K_norm = _D2 / (2 * uniform_step) + uniform_step
+_K_norm = _D2 / (2 * uniform_step_size) + uniform_step_size
 _INTERIOR = frozenset({"convex", "interior minimizer"})
 _SGD = Source("bottou2018optimization", "1606.04838", "constant-step analysis; the constants are ours", "derived here")
 _ADAGRAD = Source("liu2025adagrad", "2406.15244", "convex AdaGrad, anisotropic constants", "in the spirit of")
@@ -52,20 +52,20 @@ _PLAIN_NOISE = "noise of mean zero given the past, one-sample variance at most s
 # ---- SGD ------------------------------------------------------------------------------------------------------------
 
 _sgd_terms = {
-    "bias": total(R**2) / (2 * uniform_step * T),
-    "noise": uniform_step * total(sigma**2) / (2 * M),
+    "bias": total(R**2) / (2 * uniform_step_size * T),
+    "noise": uniform_step_size * total(sigma**2) / (2 * M),
 }
 convex_sgd = Bound(
     "convex_sgd",
     "mean_gap",
     "upper",
     _sgd_terms,
-    conditions=[Le(uniform_step, 1 / (_affine * largest(L)))],
+    conditions=[Le(uniform_step_size, 1 / (_affine * largest(L)))],
     requires=Requires(optimizers="sgd", properties=_INTERIOR),
     source=_SGD,
     title="SGD with a constant step, convex, gradient zero at the minimizer",
     assumptions=[_NOISE],
-    tuning=Tuning(sum(_sgd_terms.values()), cap=1 / (_affine * largest(L))),
+    step_rule=StepRule(sum(_sgd_terms.values()), cap=1 / (_affine * largest(L))),
 )
 
 convex_sgd_proj = Bound(
@@ -73,32 +73,34 @@ convex_sgd_proj = Bound(
     "mean_gap_after",
     "upper",
     {
-        "bias": total(R**2) / (2 * uniform_step * T),
-        "noise": uniform_step * total(sigma**2 / (1 - uniform_step * L)) / (2 * M),
+        "bias": total(R**2) / (2 * uniform_step_size * T),
+        "noise": uniform_step_size * total(sigma**2 / (1 - uniform_step_size * L)) / (2 * M),
     },
-    conditions=[Lt(uniform_step, 1 / largest(L)), Eq(rho, 0)],
+    conditions=[Lt(uniform_step_size, 1 / largest(L)), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", properties="convex"),
     source=Source("lan2012optimal", "", "plain SGD for smooth convex functions over a convex set", "in the spirit of"),
     title="projected SGD, convex, constraints may be active at the minimizer",
     assumptions=[_PLAIN_NOISE],
-    tuning=Tuning(total(R**2) / (2 * uniform_step * T) + uniform_step * total(sigma**2) / M, cap=1 / (2 * largest(L))),
+    step_rule=StepRule(
+        total(R**2) / (2 * uniform_step_size * T) + uniform_step_size * total(sigma**2) / M, cap=1 / (2 * largest(L))
+    ),
 )
 
-_diag_terms = {"bias": total(R**2 / (2 * step * T)), "noise": total(step * sigma**2 / (2 * M))}
+_diag_terms = {"bias": total(R**2 / (2 * step_size * T)), "noise": total(step_size * sigma**2 / (2 * M))}
 convex_diag_sgd = Bound(
     "convex_diag_sgd",
     "mean_gap",
     "upper",
     _diag_terms,
-    conditions=[Le(step, 1 / (_affine * L))],
+    conditions=[Le(step_size, 1 / (_affine * L))],
     requires=Requires(optimizers="sgd", properties=_INTERIOR),
     source=_SGD,
     title="SGD with one constant step per coordinate, convex (the yardstick for AdaGrad)",
     assumptions=[_NOISE, "the feasible set is a box, or there is none"],
-    tuning=Tuning(sum(_diag_terms.values()), cap=1 / (_affine * L)),
+    step_rule=StepRule(sum(_diag_terms.values()), cap=1 / (_affine * L)),
 )
 
-_nonsmooth_sgd = {"bias": total(R**2) / (2 * uniform_step * T), "gradient": uniform_step * total(G**2) / 2}
+_nonsmooth_sgd = {"bias": total(R**2) / (2 * uniform_step_size * T), "gradient": uniform_step_size * total(G**2) / 2}
 convex_sgd_nonsmooth = Bound(
     "convex_sgd_nonsmooth",
     "mean_gap",
@@ -108,10 +110,10 @@ convex_sgd_nonsmooth = Bound(
     source=_SGD,
     title="SGD with a constant step, convex, no smoothness",
     assumptions=["E g_tj^2 <= G_j^2 along the path: squared true subgradient plus sigma_j^2/M"],
-    tuning=Tuning(sum(_nonsmooth_sgd.values())),
+    step_rule=StepRule(sum(_nonsmooth_sgd.values())),
 )
 
-_contraction = 1 - uniform_step * mu * (2 - uniform_step * largest(L))
+_contraction = 1 - uniform_step_size * mu * (2 - uniform_step_size * largest(L))
 pl_sgd = Bound(
     "pl_sgd",
     "gap",
@@ -119,11 +121,11 @@ pl_sgd = Bound(
     {
         "bias": _contraction**T * Delta,
         "noise": (1 - _contraction**T)
-        * uniform_step
+        * uniform_step_size
         * total(L * sigma**2)
-        / (2 * M * mu * (2 - uniform_step * largest(L))),
+        / (2 * M * mu * (2 - uniform_step_size * largest(L))),
     },
-    conditions=[Lt(uniform_step, 2 / largest(L)), Le(1 - _contraction, 1), Eq(rho, 0)],
+    conditions=[Lt(uniform_step_size, 2 / largest(L)), Le(1 - _contraction, 1), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", box=False),
     source=Source("karimi2016linear", "1608.04636", "linear convergence from the PL inequality", "in the spirit of"),
     title="SGD with a constant step under the Polyak-Lojasiewicz inequality",
@@ -150,7 +152,7 @@ def _simple(smooth: sympy.Expr, rest: dict[str, sympy.Expr]) -> dict[str, sympy.
     return {"bias": 4 * smooth / T} | {name: 2 * part / T for name, part in rest.items()}
 
 
-_rest = {"noise": sqrt(T / M) * total(K * sigma), "eps": total(eps * D**2 / (2 * step))}
+_rest = {"noise": sqrt(T / M) * total(K * sigma), "eps": total(eps * D**2 / (2 * step_size))}
 
 
 def _water_filling(values: dict[str, Any]) -> dict[str, float]:
@@ -215,14 +217,14 @@ _sharp_equation = Eq(
     total(larger(_affine * L * K - _noise_level, 0) ** 2 / (2 * _affine * L)) / T + sum(_rest.values()) / T,
     evaluate=False,
 )
-_needs = (L, sigma, D, step, eps, T, M, rho)
+_needs = (L, sigma, D, step_size, eps, T, M, rho)
 
 convex_adagrad = Bound(
     "convex_adagrad",
     "mean_gap",
     "upper",
     _simple(_affine * Lambda, _rest),
-    solver={
+    forms={
         "quad": _solved(_affine * Lambda, _rest),
         "tight": Solver(_water_filling, _needs),
         "sharp": Solver(_sharp, _needs, _sharp_equation),
@@ -231,7 +233,7 @@ convex_adagrad = Bound(
     source=_ADAGRAD,
     title="AdaGrad in a box, convex, gradient zero at the minimizer",
     assumptions=[_NOISE],
-    tuning=Tuning(K),
+    step_rule=StepRule(K),
 )
 
 _active_rest = _rest | {"active": sqrt(T) * total(K * G_star)}
@@ -240,27 +242,27 @@ convex_adagrad_active = Bound(
     "mean_gap",
     "upper",
     _simple(Lambda, _active_rest),
-    solver={"quad": _solved(Lambda, _active_rest), "sharp": _plain(Lambda, _active_rest)},
+    forms={"quad": _solved(Lambda, _active_rest), "sharp": _plain(Lambda, _active_rest)},
     conditions=[Eq(rho, 0)],
     requires=Requires(optimizers="adagrad", preset="convex", properties="convex", box=True),
     source=_ADAGRAD,
     title="AdaGrad in a box, convex, constraints may be active at the minimizer",
     assumptions=[_PLAIN_NOISE, "the active term may be an artefact of the proof: it has not been seen to be needed"],
-    tuning=Tuning(K),
+    step_rule=StepRule(K),
 )
 
 _log = log(2 / delta)
 _hp_rest = {
     "noise": sqrt(T / M) * total(K * sigma),
     "deviation": sqrt(2 * _log * total(K**2 * sigma**2) / M) + sqrt(2 * T * _log * total(D**2 * sigma**2) / M),
-    "eps": total(eps * D**2 / (2 * step)),
+    "eps": total(eps * D**2 / (2 * step_size)),
 }
 convex_adagrad_hp = Bound(
     "convex_adagrad_hp",
     "mean_gap",
     "upper",
     _simple(Lambda, _hp_rest),
-    solver={"quad": _solved(Lambda, _hp_rest), "sharp": _plain(Lambda, _hp_rest)},
+    forms={"quad": _solved(Lambda, _hp_rest), "sharp": _plain(Lambda, _hp_rest)},
     conditions=[Lt(delta, 1), Eq(rho, 0)],
     requires=Requires(
         optimizers="adagrad", preset="convex", properties=_INTERIOR, box=True, noises={"gaussian", "none"}
@@ -268,11 +270,11 @@ convex_adagrad_hp = Bound(
     source=Source("liu2023high", "2302.14843", "high probability without bounded gradients", "in the spirit of"),
     title="AdaGrad in a box, convex, with probability at least 1 - delta for one path",
     assumptions=["additive Gaussian noise, independent between steps and coordinates, with the same law everywhere"],
-    tuning=Tuning(K),
+    step_rule=StepRule(K),
     probability=True,
 )
 
-_nonsmooth_terms = {"gradient": total(K * G) / sqrt(T), "eps": total(eps * D**2 / (2 * step)) / T}
+_nonsmooth_terms = {"gradient": total(K * G) / sqrt(T), "eps": total(eps * D**2 / (2 * step_size)) / T}
 convex_adagrad_nonsmooth = Bound(
     "convex_adagrad_nonsmooth",
     "mean_gap",
@@ -282,13 +284,13 @@ convex_adagrad_nonsmooth = Bound(
     source=Source("duchi2011adaptive", "", "regret of AdaGrad with diagonal matrices", "in the spirit of"),
     title="AdaGrad in a box, convex, no smoothness",
     assumptions=["E g_tj^2 <= G_j^2 along the path: squared true subgradient plus sigma_j^2/M"],
-    tuning=Tuning(K),
+    step_rule=StepRule(K),
 )
 
 
 # ---- AdaGrad-Norm ---------------------------------------------------------------------------------------------------
 
-_e = uniform_eps * _D2 / (2 * uniform_step)
+_e = uniform_eps * _D2 / (2 * uniform_step_size)
 _P = 2 * _affine * largest(L) * _K_norm**2
 _C = _K_norm**2 * (2 * _affine * largest(L) * _e + T * total(sigma**2) / M)
 _root = _P / 2 + sqrt(_P**2 / 4 + _C)
@@ -319,13 +321,13 @@ convex_adagrad_norm = Bound(
         "noise": _K_norm * sqrt(total(sigma**2)) / sqrt(M * T),
         "eps": 2 * _e / T,
     },
-    solver={
+    forms={
         "quad": {"bias": _P / T, "noise": _noise_share / T, "eps": (_e + _P * _e / _root) / T},
-        "sharp": Solver(_sharp_norm, (L, sigma, D, uniform_step, uniform_eps, T, M, rho), _sharp_norm_equation),
+        "sharp": Solver(_sharp_norm, (L, sigma, D, uniform_step_size, uniform_eps, T, M, rho), _sharp_norm_equation),
     },
     requires=Requires(optimizers="adagrad_norm", preset="convex", properties=_INTERIOR),
     source=Source("ward2020adagrad", "1806.01811", "AdaGrad with one step for all coordinates", "in the spirit of"),
     title="AdaGrad-Norm in a box, convex, gradient zero at the minimizer",
     assumptions=[_NOISE, "D bounds |w_tj - w*_j|: the widths of the box"],
-    tuning=Tuning(_K_norm),
+    step_rule=StepRule(_K_norm),
 )

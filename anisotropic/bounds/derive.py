@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class StepRule:
     """How the step of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
 
     `minimise` is an upper bound on the measure wherever the step is at most `cap`, or, where the terms are increasing
@@ -34,9 +34,9 @@ class Tuning:
     cap: sympy.Expr | None = None
 
 
-def step_symbol(expression: sympy.Basic) -> sympy.Symbol | None:
+def step_size_symbol(expression: sympy.Basic) -> sympy.Symbol | None:
     """The step that occurs in `expression`: per coordinate, uniform, or none."""
-    return next((x for x in (s.step, s.uniform_step) if x in expression.free_symbols), None)
+    return next((x for x in (s.step_size, s.uniform_step_size) if x in expression.free_symbols), None)
 
 
 def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy.Expr]]:
@@ -46,19 +46,19 @@ def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy
 
 
 def _per_coordinate(minimise: sympy.Expr) -> tuple[sympy.Symbol, sympy.Expr]:
-    symbol = step_symbol(minimise)
+    symbol = step_size_symbol(minimise)
     if symbol is None:
         raise ValueError(f"{s.text(minimise)} holds no step to tune")
-    return symbol, s.summand(minimise) if symbol is s.step else minimise
+    return symbol, s.summand(minimise) if symbol is s.step_size else minimise
 
 
 @lru_cache(maxsize=256)
-def stationary_step(minimise: sympy.Expr) -> sympy.Expr:
+def stationary_step_size(minimise: sympy.Expr) -> sympy.Expr:
     """The one positive step at which the derivative of `minimise` vanishes, by `sympy.solve`.
 
     A sum over coordinates in which each step occurs in its own summand only is minimised coordinate by coordinate.
 
-    >>> stationary_step(s.D**2 / (2 * s.step) + s.step)
+    >>> stationary_step_size(s.D**2 / (2 * s.step_size) + s.step_size)
     sqrt(2)*D_j/2
     """
     symbol, function = _per_coordinate(minimise)
@@ -77,7 +77,7 @@ def tuned_parts(minimise: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
     a, b = expanded.coeff(symbol, -1), expanded.coeff(symbol, 1)
     if sympy.simplify(expanded - a / symbol - b * symbol) != 0:
         raise ValueError(f"{s.text(minimise)} is not of the form a/step + b*step")
-    add = s.total if symbol is s.step else sympy.sympify
+    add = s.total if symbol is s.step_size else sympy.sympify
     return {"bias": add(sympy.simplify(a / cap)), "noise": add(sympy.simplify(2 * sympy.sqrt(a * b)))}
 
 
@@ -87,27 +87,27 @@ def tuned_terms(bound: Bound, form: str | None = None) -> dict[str, sympy.Expr]:
     terms = bound.summands[form or bound.forms[0]]
     if not isinstance(terms, Mapping):
         raise ValueError(f"{bound.name} is solved for by numbers in this form, so it has no terms at a tuned step")
-    symbol = step_symbol(sympy.Add(*terms.values()))
+    symbol = step_size_symbol(sympy.Add(*terms.values()))
     if symbol is None:
         return dict(terms)
-    if bound.tuning is None:
+    if bound.step_rule is None:
         raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
-    if bound.tuning.cap is not None:
-        return tuned_parts(bound.tuning.minimise, bound.tuning.cap)
-    best = stationary_step(bound.tuning.minimise)
+    if bound.step_rule.cap is not None:
+        return tuned_parts(bound.step_rule.minimise, bound.step_rule.cap)
+    best = stationary_step_size(bound.step_rule.minimise)
     return {name: sympy.simplify(term.subs(symbol, best)) for name, term in terms.items()}
 
 
-def tuned_step(bound: Bound, values: dict[str, Any]) -> Any:
+def tuned_step_size(bound: Bound, values: dict[str, Any]) -> Any:
     """The numeric tuned step; `values` are checked constants. Zero noise gives the cap, zero distance a tiny step."""
-    if bound.tuning is None:
+    if bound.step_rule is None:
         raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
-    needed, function = s.compiled((stationary_step(bound.tuning.minimise),))
+    needed, function = s.compiled((stationary_step_size(bound.step_rule.minimise),))
     with np.errstate(divide="ignore", invalid="ignore"):
         best = np.asarray(function(*(values[name] for name in needed))[0], dtype=np.float64)
     best = np.where(np.isnan(best), np.inf, best)
-    if bound.tuning.cap is not None:
-        needed, function = s.compiled((bound.tuning.cap,))
+    if bound.step_rule.cap is not None:
+        needed, function = s.compiled((bound.step_rule.cap,))
         with np.errstate(divide="ignore"):
             best = np.minimum(best, function(*(np.asarray(values[name]) for name in needed))[0])
     if np.any(np.isinf(best)):
@@ -145,7 +145,7 @@ def split(bound: Bound, *, tuned: bool = True, affine: bool = True) -> tuple[sym
     """Bias and noise: the summands of the additive form without M, and those with M (at the tuned step if `tuned`)."""
     if bound.asymptotic is not None:
         return bound.asymptotic["bias"], bound.asymptotic["noise"]
-    terms = tuned_terms(bound) if tuned and bound.tuning is not None else bound.additive
+    terms = tuned_terms(bound) if tuned and bound.step_rule is not None else bound.additive
     if terms is None:
         raise ValueError(f"{bound.name} has no additive form, so its terms cannot be told apart by symbols")
     whole = sympy.Add(*terms.values())

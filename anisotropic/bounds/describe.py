@@ -73,15 +73,15 @@ def statement(bound: Bound) -> str:
 
 
 def _tuned_lines(bound: Bound) -> list[str]:
-    if bound.tuning is None or bound.additive is None:
+    if bound.step_rule is None or bound.additive is None:
         return []
-    from .derive import stationary_step, tuned_terms
+    from .derive import stationary_step_size, tuned_terms
 
-    best = s.text(stationary_step(bound.tuning.minimise))
-    if bound.tuning.cap is not None:
-        best = f"min({s.text(bound.tuning.cap)}, {best})"
-    at_most = ", at most" if bound.tuning.cap is not None else ""
-    head = _wrapped("  tuned       ", f"at step = {best}{at_most}")
+    best = s.text(stationary_step_size(bound.step_rule.minimise))
+    if bound.step_rule.cap is not None:
+        best = f"min({s.text(bound.step_rule.cap)}, {best})"
+    at_most = ", at most" if bound.step_rule.cap is not None else ""
+    head = _wrapped("  tuned       ", f"at step_size = {best}{at_most}")
     return head + _aligned({name: s.text(term) for name, term in tuned_terms(bound).items()})
 
 

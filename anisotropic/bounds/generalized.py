@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from sympy import Eq, Gt, Le, exp, log, sqrt
 
-from . import stationary
-from .stationary import NOISE_COST
-from .symbols import L0, L1, Delta, M, T, eps, largest, rho, scalar, sigma, theta, total, uniform_step
+from . import fixed_point as stationary
+from .fixed_point import NOISE_COST
+from .symbols import L0, L1, Delta, M, T, eps, largest, rho, scalar, sigma, theta, total, uniform_step_size
 from .theorem import Bound, Requires, Solver, Source
 
 
@@ -53,7 +53,7 @@ def best_theta(constant: float, slope: float, mu: float) -> float:
 
 def _parts(values: dict[str, Any], theta: float | None, advice: str) -> dict[str, float]:
     """The bound for one theta; for None it is chosen anew, and best, at every size of the gradients."""
-    eta, T_, e = values["step"], values["T"], np.asarray(values["eps"])
+    eta, T_, e = values["step_size"], values["T"], np.asarray(values["eps"])
     s = np.asarray(values["sigma"]) / np.sqrt(values["M"])
     top = eta * float(np.max(values["L1"]))
     k = kappa(top)
@@ -91,22 +91,22 @@ _S = scalar("S")
 
 
 def _equation() -> Eq:
-    s, c = sigma / sqrt(M), uniform_step * largest(L1)
+    s, c = sigma / sqrt(M), uniform_step_size * largest(L1)
     k, size = scalar("kappa"), _S * sqrt(T)
     ell = 2 * log(1 + (sqrt(T) * s + size) / eps)
-    Q = (Delta / uniform_step + total((sqrt(2) * s + k * uniform_step * (L0 + theta * L1 * s) / 2) * ell)) / (
+    Q = (Delta / uniform_step_size + total((sqrt(2) * s + k * uniform_step_size * (L0 + theta * L1 * s) / 2) * ell)) / (
         1 - k * c * sqrt(1 + theta**-2) / 2
     )
     return Eq(size**2, Q * (total(sqrt(eps**2 + s**2)) + sqrt(T) * total(s) + size), evaluate=False)
 
 
-_needs = (L0, L1, sigma, eps, uniform_step, T, M, Delta)
-_cap = uniform_step * largest(L1)
+_needs = (L0, L1, sigma, eps, uniform_step_size, T, M, Delta)
+_cap = uniform_step_size * largest(L1)
 nonconvex_adagrad_gen = Bound(
     "nonconvex_adagrad_gen",
     "gradient_l1",
     "upper",
-    solver={"readable": Solver(_readable, _needs, _equation()), "solved": Solver(_solved, _needs, _equation())},
+    forms={"readable": Solver(_readable, _needs, _equation()), "solved": Solver(_solved, _needs, _equation())},
     conditions=[Gt(eps, 0), Le(exp(_cap), 1 + 2 * _cap), Eq(rho, 0)],
     requires=Requires(optimizers="adagrad", preset="nonconvex", box=False, properties="separable"),
     source=Source("crawshaw2025complexity", "2505.04599", "AdaGrad under relaxed smoothness", "derived here"),

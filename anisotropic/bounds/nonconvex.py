@@ -13,8 +13,8 @@ import numpy as np
 import sympy
 from sympy import Eq, Gt, Le, Lt, log, sqrt
 
-from . import stationary
-from .stationary import NOISE_COST
+from . import fixed_point as stationary
+from .fixed_point import NOISE_COST
 from .symbols import (
     Delta,
     G,
@@ -29,12 +29,12 @@ from .symbols import (
     rho,
     scalar,
     sigma,
-    step,
+    step_size,
     total,
     uniform_eps,
-    uniform_step,
+    uniform_step_size,
 )
-from .theorem import Bound, Requires, Solver, Source, Tuning
+from .theorem import Bound, Requires, Solver, Source, StepRule
 
 _NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2"
 _NO_GRADIENT_BOUND = "no bound on the gradients is assumed"
@@ -47,19 +47,19 @@ _quarter = sympy.Rational(1, 4)
 
 # ---- SGD and signSGD ------------------------------------------------------------------------------------------------
 
-_loss = 1 - uniform_step * _affine * largest(L) / 2
-_bias, _noise = Delta / (uniform_step * T), uniform_step * total(L * sigma**2) / (2 * M)
+_loss = 1 - uniform_step_size * _affine * largest(L) / 2
+_bias, _noise = Delta / (uniform_step_size * T), uniform_step_size * total(L * sigma**2) / (2 * M)
 nonconvex_sgd = Bound(
     "nonconvex_sgd",
     "gradient_l2_squared",
     "upper",
     {"bias": _bias / _loss, "noise": _noise / _loss},
-    conditions=[Lt(uniform_step, 2 / (_affine * largest(L)))],
+    conditions=[Lt(uniform_step_size, 2 / (_affine * largest(L)))],
     requires=Requires(optimizers="sgd", box=False),
     source=_sgd_source,
     title="SGD with a constant step, smooth; the noise enters as sum L_j sigma_j^2",
     assumptions=["noise of mean zero given the past, one-sample variance at most sigma_j^2 + rho (grad_j f)^2"],
-    tuning=Tuning(2 * (_bias + _noise), cap=1 / (_affine * largest(L))),
+    step_rule=StepRule(2 * (_bias + _noise), cap=1 / (_affine * largest(L))),
 )
 
 
@@ -68,14 +68,14 @@ def _root_of(bias: sympy.Expr, noise: sympy.Expr) -> dict[str, sympy.Expr]:
     return {"bias": bias / sqrt(bias + noise), "noise": noise / sqrt(bias + noise)}
 
 
-_l1 = total(1 / step)
-_l1_bias, _l1_noise = 2 * _l1 * Delta / T, _l1 * total(step**2 * L * sigma**2) / M
+_l1 = total(1 / step_size)
+_l1_bias, _l1_noise = 2 * _l1 * Delta / T, _l1 * total(step_size**2 * L * sigma**2) / M
 nonconvex_diag_sgd = Bound(
     "nonconvex_diag_sgd",
     "gradient_l1",
     "upper",
     _root_of(_l1_bias, _l1_noise),
-    conditions=[Le(step, 1 / L), Eq(rho, 0)],
+    conditions=[Le(step_size, 1 / L), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", box=False),
     source=_sgd_source,
     title="SGD with one constant step per coordinate, smooth, in the l1 norm (the yardstick for AdaGrad)",
@@ -83,12 +83,12 @@ nonconvex_diag_sgd = Bound(
 )
 
 _sign_terms = {
-    "bias": Delta / (uniform_step * T),
-    "curvature": uniform_step * total(L) / 2,
+    "bias": Delta / (uniform_step_size * T),
+    "curvature": uniform_step_size * total(L) / 2,
     "noise": total(sigma) / sqrt(M),
 }
 _sign = Source("bernstein2018signsgd", "1802.04434", "sign updates with anisotropic constants", "in the spirit of")
-_sign_tuning = Tuning(_sign_terms["bias"] + _sign_terms["curvature"])
+_sign_tuning = StepRule(_sign_terms["bias"] + _sign_terms["curvature"])
 nonconvex_signsgd = Bound(
     "nonconvex_signsgd",
     "gradient_l1",
@@ -99,7 +99,7 @@ nonconvex_signsgd = Bound(
     source=_sign,
     title="signSGD with a constant step, smooth; does not converge for a fixed batch size",
     assumptions=[_NOISE],
-    tuning=_sign_tuning,
+    step_rule=_sign_tuning,
 )
 
 
@@ -115,7 +115,7 @@ nonconvex_signsgd_gaussian = Bound(
     source=_sign,
     title="signSGD with a constant step, smooth, Gaussian noise",
     assumptions=[_NOISE],
-    tuning=_sign_tuning,
+    step_rule=_sign_tuning,
 )
 
 
@@ -124,7 +124,7 @@ nonconvex_signsgd_gaussian = Bound(
 
 def _adagrad_parts(values: dict[str, Any], logs: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """The parts of Q and of C, for logarithms ``logs >= E ln(v_T/eps^2)`` of the coordinates."""
-    s, eta = values["sigma"] / np.sqrt(values["M"]), values["step"]
+    s, eta = values["sigma"] / np.sqrt(values["M"]), values["step_size"]
     Q = {
         "bias": values["Delta"] / eta,
         "curvature": eta * float(np.sum(values["L"] * logs)) / 2,
@@ -161,19 +161,19 @@ def _given_log(logs: sympy.Expr, values: dict[str, Any]) -> dict[str, float]:
 
 _s = sigma / sqrt(M)
 _log_bounded = log(1 + T * G**2 / eps**2)
-_reach = sqrt(2 * L * Delta) + uniform_step * T * sqrt(L * total(L))
+_reach = sqrt(2 * L * Delta) + uniform_step_size * T * sqrt(L * total(L))
 _log_closed = log(1 + T * (_reach**2 + sigma**2 / M) / eps**2)
 
 
 def _equation(logs: sympy.Expr) -> sympy.Eq:
     """G^2 = Q (C + G) for the bound S = G/sqrt(T), with the logarithms as they are."""
     size = _S * sqrt(T)
-    Q = Delta / uniform_step + total((uniform_step * L / 2 + sqrt(2) * _s) * logs)
+    Q = Delta / uniform_step_size + total((uniform_step_size * L / 2 + sqrt(2) * _s) * logs)
     C = total(sqrt(eps**2 + sigma**2 / M)) + sqrt(T) * total(_s)
     return Eq(size**2, Q * (C + size), evaluate=False)
 
 
-_adagrad_needs = (L, sigma, eps, uniform_step, T, M, Delta)
+_adagrad_needs = (L, sigma, eps, uniform_step_size, T, M, Delta)
 # Up to logarithms, at the best step: Q ~ sqrt(Delta |L|_1) + |s|_1 and G ~ Q + sqrt(Q |s|_1 sqrt(T)).
 _adagrad_asymptotic = {
     "bias": sqrt(Delta * total(L) / T),
@@ -184,7 +184,7 @@ nonconvex_adagrad = Bound(
     "nonconvex_adagrad",
     "gradient_l1",
     "upper",
-    solver={
+    forms={
         "solved": Solver(_fixed_log, _adagrad_needs, _equation(2 * log(1 + (sqrt(T) * _s + _S * sqrt(T)) / eps))),
         "bounded": Solver(partial(_given_log, _log_bounded), (*_adagrad_needs, G), _equation(_log_bounded)),
         "closed": Solver(partial(_given_log, _log_closed), _adagrad_needs, _equation(_log_closed)),
@@ -197,9 +197,9 @@ nonconvex_adagrad = Bound(
     asymptotic=_adagrad_asymptotic,
 )
 
-_peak = uniform_step * L
+_peak = uniform_step_size * L
 _det_terms = {
-    "bias": 2 * Delta / (uniform_step * sqrt(T)),
+    "bias": 2 * Delta / (uniform_step_size * sqrt(T)),
     "curvature": 2 * total(_peak * log(larger(_peak / eps, 1)) - larger(_peak - eps, 0)) / sqrt(T),
     "eps": total(eps) / sqrt(T),
 }
@@ -225,8 +225,8 @@ def final_roots(values: dict[str, Any]) -> dict[str, float]:
     """sum U_j <= price Delta/step + sum_j max over U (U - price F_j(U)), at the best price; each price is a bound."""
     from scipy.optimize import minimize_scalar
 
-    e, room = np.asarray(values["eps"]), values["Delta"] / values["step"]
-    peak = np.asarray(values["step"] * values["L"])
+    e, room = np.asarray(values["eps"]), values["Delta"] / values["step_size"]
+    peak = np.asarray(values["step_size"] * values["L"])
 
     def whole(log_excess: float) -> float:
         price = 1 + np.exp(log_excess)
@@ -243,7 +243,7 @@ nonconvex_adagrad_det = Bound(
     "gradient_l1",
     "upper",
     _det_terms,
-    solver={"tight": Solver(final_roots, (L, eps, uniform_step, T, Delta))},
+    forms={"tight": Solver(final_roots, (L, eps, uniform_step_size, T, Delta))},
     conditions=[Gt(eps, 0)],
     requires=Requires(optimizers="adagrad", preset="nonconvex", box=False, noises="none"),
     source=_adagrad_source,
@@ -264,7 +264,7 @@ def _norm_log(values: dict[str, Any]) -> dict[str, float]:
 def _norm_equation() -> sympy.Eq:
     size, s = _S * sqrt(T), sqrt(total(sigma**2) / M)
     ell = 2 * log(1 + (s * sqrt(T) + size) / uniform_eps)
-    Q = Delta / uniform_step + (uniform_step * largest(L) / 2 + sqrt(2) * s) * ell
+    Q = Delta / uniform_step_size + (uniform_step_size * largest(L) / 2 + sqrt(2) * s) * ell
     C = sqrt(uniform_eps**2 + s**2) + s * sqrt(T)
     return Eq(size**2, Q * (C + size), evaluate=False)
 
@@ -273,7 +273,7 @@ nonconvex_adagrad_norm = Bound(
     "nonconvex_adagrad_norm",
     "gradient_l2",
     "upper",
-    solver=Solver(_norm_log, (L, sigma, uniform_eps, uniform_step, T, M, Delta), _norm_equation()),
+    forms={"solved": Solver(_norm_log, (L, sigma, uniform_eps, uniform_step_size, T, M, Delta), _norm_equation())},
     conditions=[Gt(uniform_eps, 0), Eq(rho, 0)],
     requires=Requires(optimizers="adagrad_norm", preset="nonconvex", box=False),
     source=Source("ward2020adagrad", "1806.01811", "nonconvex AdaGrad-Norm", "in the spirit of"),
@@ -292,7 +292,7 @@ nonconvex_adagrad_norm = Bound(
 
 def _rmsprop(values: dict[str, Any]) -> dict[str, float]:
     """The mean l1 norm Y solves ``Y^2 <= Q (C + k Y)`` with r = sqrt(1 - beta), k = r/(1 - sqrt(beta))."""
-    T_, decay, e, eta = values["T"], values["beta"], values["eps"], values["step"]
+    T_, decay, e, eta = values["T"], values["beta"], values["eps"], values["step_size"]
     s, r = values["sigma"] / np.sqrt(values["M"]), np.sqrt(1 - values["beta"])
     k = (1 + np.sqrt(decay)) / r
     C = {"noise floor": float(np.sum((1 + r) * s)), "eps": float(np.sum(e))}
@@ -310,7 +310,7 @@ def _rmsprop(values: dict[str, Any]) -> dict[str, float]:
 def _rmsprop_equation() -> sympy.Eq:
     r, s = sqrt(1 - beta), sigma / sqrt(M)
     ell = (2 * log(1 + (s + r * T * _S) / eps) - T * log(beta)) / (1 - beta)
-    Q = (Delta / uniform_step + total((uniform_step * L / 2 + sqrt(2) * r * s) * ell)) / T
+    Q = (Delta / uniform_step_size + total((uniform_step_size * L / 2 + sqrt(2) * r * s) * ell)) / T
     C = total(eps + (1 + r) * s)
     return Eq(_S**2, Q * (C + r / (1 - sqrt(beta)) * _S), evaluate=False)
 
@@ -319,7 +319,7 @@ nonconvex_rmsprop = Bound(
     "nonconvex_rmsprop",
     "gradient_l1",
     "upper",
-    solver=Solver(_rmsprop, (L, sigma, eps, uniform_step, T, M, Delta, beta), _rmsprop_equation()),
+    forms={"solved": Solver(_rmsprop, (L, sigma, eps, uniform_step_size, T, M, Delta, beta), _rmsprop_equation())},
     conditions=[Gt(eps, 0), Lt(beta, 1), Eq(rho, 0)],
     requires=Requires(optimizers="rmsprop", preset="nonconvex", box=False),
     source=Source("defossez2022simple", "2003.02395", "adaptive methods without momentum", "in the spirit of"),

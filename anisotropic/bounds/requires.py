@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from ..records import Facts
 
 Names = Iterable[str] | str
 
@@ -29,7 +30,7 @@ class Requires:
         True: iterates must be clipped to a box. False: they must not.
     schedule, batch : str or None
         "constant", or None where any will do; `batch` may also name a rule.
-    tested : bool
+    batch_test_always_holds : bool
         Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
     objectives : names
         Problem families that the theorem is about.
@@ -38,7 +39,8 @@ class Requires:
 
     Examples
     --------
-    >>> Requires(optimizers="sgd", properties="convex").unmet({"optimizer": "adam", "properties": ["convex"]})
+    >>> from anisotropic.records import Facts
+    >>> Requires(optimizers="sgd", properties="convex").unmet(Facts(optimizer="adam", properties=("convex",)))
     ["the optimizer is 'adam'; the theorem is about sgd"]
     """
 
@@ -51,7 +53,7 @@ class Requires:
     objectives: Names = ()
     laws: Names = frozenset()
     noises: Names = frozenset()
-    tested: bool = False
+    batch_test_always_holds: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
@@ -59,41 +61,42 @@ class Requires:
         for name in ("properties", "laws", "noises"):
             object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
 
-    def unmet(self, facts: Mapping[str, Any]) -> list[str]:
+    def unmet(self, facts: Facts) -> list[str]:
         """One sentence for each hypothesis that a run with these `facts` does not meet."""
         found: list[str] = []
-        optimizer = facts.get("optimizer")
+        optimizer = facts.optimizer
         if self.optimizers and optimizer not in tuple(self.optimizers):
             found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}")
-        preset = facts.get("settings", {}).get("preset")
+        preset = facts.settings.get("preset")
         if self.preset and not found and preset != self.preset:
             place = "v_0 = 0 and eps outside the root" if self.preset == "convex" else "v_0 = eps^2, inside the root"
             found.append(f"the optimizer's preset is {preset!r}; the theorem needs {self.preset!r} ({place})")
-        objective = facts.get("objective")
+        objective = facts.objective
         if self.objectives and objective not in tuple(self.objectives):
             found.append(f"the objective is {objective!r}; the theorem is about {' or '.join(self.objectives)}")
-        boxed = bool(facts.get("box", False))
-        if self.box is not None and boxed != self.box:
+        if self.box is not None and facts.box != self.box:
             found.append(
                 "the iterates are not confined to a box, and the theorem needs one" if self.box
                 else "the iterates are clipped to a box; the theorem is about unconstrained iterates"
             )
-        have = set(facts.get("properties", ())) | (set() if boxed else {"interior minimizer"})
+        have = set(facts.properties) | (set() if facts.box else {"interior minimizer"})
         for lacking in sorted(frozenset(self.properties) - have):
             found.append(f"the objective is not known to have the property {lacking!r}")
-        for what, wanted in (("schedule", self.schedule), ("batch", self.batch)):
-            actual = facts.get(what, "constant")
+        for what, wanted, actual in (
+            ("schedule", self.schedule, facts.schedule), ("batch", self.batch, facts.batch),
+        ):  # fmt: skip
             if wanted is not None and actual != wanted:
                 found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
-        if self.tested and not facts.get("tested", False):
+        if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
                 "the batch rule is not known to hold at every step; the theorem needs its exact form, asked at every "
                 "step, and a batch that never meets its cap"
             )
-        for label, what, allowed in (("law of the noise", "law", self.laws), ("noise", "noise", self.noises)):
-            if allowed and facts.get(what) not in tuple(allowed):
-                wanted = " or ".join(sorted(allowed))
-                found.append(f"the {label} is {facts.get(what)!r}; the theorem needs {wanted}")
+        for label, actual, allowed in (
+            ("law of the noise", facts.law, self.laws), ("noise", facts.noise, self.noises),
+        ):  # fmt: skip
+            if allowed and actual not in tuple(allowed):
+                found.append(f"the {label} is {actual!r}; the theorem needs {' or '.join(sorted(allowed))}")
         return found
 
     def sentences(self) -> list[str]:
@@ -109,8 +112,8 @@ class Requires:
         if self.laws or self.noises:
             told.append("noise: " + ", ".join(sorted({*self.laws, *self.noises})))
         if self.batch not in (None, "constant"):
-            told.append(f"batch: {self.batch}, exact, at every step" if self.tested else f"batch: {self.batch}")
+            told.append(f"batch: {self.batch}" + ", exact, at every iteration" * self.batch_test_always_holds)
         constant = [what for what in ("schedule", "batch") if getattr(self, what) == "constant"]
         if constant:
-            told.append("constant " + " and ".join("step" if c == "schedule" else "batch" for c in constant))
+            told.append("constant " + " and ".join("step size" if c == "schedule" else "batch size" for c in constant))
         return told

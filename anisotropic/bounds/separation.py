@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sympy import Eq, Le
 
-from .symbols import L, R, T, larger, largest, scalar, total, uniform_step
+from .symbols import L, R, T, larger, largest, scalar, total, uniform_step_size
 from .theorem import Bound, Requires, Solver, Source
 
 
@@ -60,12 +60,14 @@ sgd_separation_lower = Bound(
     "sgd_separation_lower",
     "average_gap",
     "lower",
-    solver=Solver(
-        _slow_coordinates,
-        (L, R, T),
-        Eq(scalar("S"), total(R**2 * (1 - _left**T) ** 2 / L) * largest(L) ** 2 / (8 * T**2), evaluate=False),
-    ),
-    conditions=[Le(uniform_step, 2 / largest(L))],
+    forms={
+        "solved": Solver(
+            _slow_coordinates,
+            (L, R, T),
+            Eq(scalar("S"), total(R**2 * (1 - _left**T) ** 2 / L) * largest(L) ** 2 / (8 * T**2), evaluate=False),
+        )
+    },
+    conditions=[Le(uniform_step_size, 2 / largest(L))],
     requires=Requires(optimizers="sgd", objectives="quadratic", properties="separable", noises="none"),
     source=Source("jiang2025provable", "2406.04592", "lower bounds for SGD beside AdaGrad", "derived here"),
     title="gradient descent on a diagonal quadratic, for every constant step up to 2/max L_j",

@@ -28,7 +28,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 #: Constants whose printed letter differs from their name in code.
-LETTERS = {"step": "eta", "eps": "epsilon"}
+LETTERS = {"step_size": "eta", "eps": "epsilon"}
 _TYPESET = {"G_star_j": r"G^{\star}_{j}"}
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
@@ -55,8 +55,8 @@ def scalar(name: str, **assumptions: Any) -> sympy.Symbol:
 def constant_name(symbol: sympy.Symbol) -> str:
     """The keyword under which a bound takes the value of `symbol`.
 
-    >>> constant_name(step), constant_name(uniform_step), constant_name(L)
-    ('step', 'step', 'L')
+    >>> constant_name(step_size), constant_name(uniform_step_size), constant_name(L)
+    ('step_size', 'step_size', 'L')
     """
     letter = symbol.name.removesuffix("_j") if isinstance(symbol, Coordinate) else symbol.name
     return _NAMES.get(letter, letter)
@@ -181,8 +181,8 @@ R = coordinate("R")
 G = coordinate("G")
 G_star = coordinate("G_star", nonnegative=True)
 eps = coordinate("eps", nonnegative=True)
-step = coordinate("step")
-uniform_step = scalar("step")
+step_size = coordinate("step_size")
+uniform_step_size = scalar("step_size")
 uniform_eps = scalar("eps", nonnegative=True)
 T = scalar("T")
 M = scalar("M")
@@ -267,8 +267,8 @@ def latex(expression: sympy.Basic) -> str:
 def text(expression: sympy.Basic) -> str:
     """Plain text with the names used in code.
 
-    >>> text(total(sigma * step) / T)
-    'sum_j(step_j*sigma_j)/T'
+    >>> text(total(sigma * step_size) / T)
+    'sum_j(step_size_j*sigma_j)/T'
     """
     return _Text().doprint(expression).replace("**", "^")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
@@ -13,15 +13,22 @@ import sympy
 from . import derive, describe, measures, symbols as s
 from .conditions import broken, check_relationals
 from .constants import KNOWN, dimension, fill, is_uneven, refuse_unknown, sentence_list
-from .derive import Tuning
+from .derive import StepRule
 from .forms import Solver, Terms, checked_terms, weighted
 from .requires import Requires
 from .sources import Source
 
-__all__ = ["Bound", "Requires", "Solver", "Source", "Tuning"]
+__all__ = ["Bound", "Requires", "Solver", "Source", "StepRule"]
 
 KINDS = ("upper", "lower", "equality")
-_STEPS = {s.step, s.uniform_step}
+_STEP_SIZES = {s.step_size, s.uniform_step_size}
+
+
+class Tightest(NamedTuple):
+    """The form of a bound that says most at given constants, and its value."""
+
+    form: str
+    value: float
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -34,10 +41,10 @@ class Bound:
     measure : str
         What is bounded: "mean_gap", "gap", "gradient_l1", ... or any statistic of a run.
     kind : "upper", "lower" or "equality"
-    terms : SymPy expression, or mapping of names to expressions
-        Their sum is the bound. Per-coordinate constants occur inside `total` or `largest` only.
-    solver : Solver, or mapping of form names to Solvers or to mappings of terms
-        Further forms; the first of all is the default. One Solver without `terms` is the only form, called "solved".
+    terms : SymPy expression, mapping of names to expressions, or None
+        The form "simple": their sum is the bound. Per-coordinate constants occur inside `total` or `largest` only.
+    forms : mapping of names to mappings of terms or to Solvers
+        Further forms; the first of all is the default.
     conditions : SymPy relationals
         Inequalities between constants; with a per-coordinate symbol they are meant for every coordinate.
     requires : Requires
@@ -46,7 +53,7 @@ class Bound:
     title : str
     assumptions : sentences
         What neither `conditions` nor `requires` can say.
-    tuning : Tuning
+    step_rule : StepRule
         How the step is chosen when it is not given.
     probability : bool
         True where the bound holds for a single path with probability 1 - delta, rather than for the mean over paths.
@@ -72,7 +79,7 @@ class Bound:
     source: Source | None
     title: str
     assumptions: tuple[str, ...]
-    tuning: Tuning | None
+    step_rule: StepRule | None
     probability: bool
     asymptotic: Terms | None
 
@@ -83,35 +90,35 @@ class Bound:
         kind: str = "upper",
         terms: sympy.Expr | Terms | None = None,
         *,
-        solver: Solver | Mapping[str, Terms | Solver] | None = None,
+        forms: Mapping[str, Terms | Solver] | None = None,
         conditions: Iterable[sympy.Basic] = (),
         requires: Requires | None = None,
         source: Source | None = None,
         title: str = "",
         assumptions: Iterable[str] = (),
-        tuning: Tuning | None = None,
+        step_rule: StepRule | None = None,
         probability: bool = False,
         asymptotic: Terms | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind = {kind!r}; expected one of {', '.join(map(repr, KINDS))}")
-        forms: dict[str, Terms | Solver] = {}
+        summands: dict[str, Terms | Solver] = {}
         if terms is not None:
-            forms["simple"] = terms if isinstance(terms, Mapping) else {"bound": terms}
-        forms |= solver if isinstance(solver, Mapping) else {"solved": solver} if solver is not None else {}
-        if not forms:
-            raise ValueError(f"bound {name!r} has neither terms nor a solver; give one of them")
+            summands["simple"] = terms if isinstance(terms, Mapping) else {"bound": terms}
+        summands |= forms or {}
+        if not summands:
+            raise ValueError(f"bound {name!r} has neither terms nor forms; give one of them")
         fields = {
             "name": name,
             "measure": measure,
             "kind": kind,
-            "summands": {f: t if isinstance(t, Solver) else checked_terms(name, t) for f, t in forms.items()},
+            "summands": {f: t if isinstance(t, Solver) else checked_terms(name, t) for f, t in summands.items()},
             "conditions": check_relationals(name, conditions),
             "requires": requires or Requires(),
             "source": source,
             "title": title,
             "assumptions": tuple(assumptions),
-            "tuning": tuning,
+            "step_rule": step_rule,
             "probability": probability,
             "asymptotic": asymptotic,
         }
@@ -162,7 +169,7 @@ class Bound:
         used = set(content.needs) if isinstance(content, Solver) else set()
         used = used.union(*(e.free_symbols for e in (() if isinstance(content, Solver) else content.values())))
         wanted = used.union(*(c.free_symbols for c in self.conditions))
-        return wanted if used & _STEPS else wanted - _STEPS
+        return wanted if used & _STEP_SIZES else wanted - _STEP_SIZES
 
     # ---- numbers ----------------------------------------------------------------------------------------------------
 
@@ -193,13 +200,35 @@ class Bound:
         needed, function = s.compiled(tuple(content.values()))
         return dict(zip(content, map(float, function(*(values[n] for n in needed))), strict=True))
 
-    def tuned_step(self, **constants: Any) -> Any:
+    def tightest(self, **constants: Any) -> Tightest:
+        """The form with the smallest value, the largest for a lower bound, among those that the constants allow.
+
+        Examples
+        --------
+        >>> import anisotropic.bounds as bounds
+        >>> found = bounds.convex_adagrad.tightest(L=1.0, sigma=0.0, D=1.0, T=10, M=1, step_size=2**-0.5)
+        >>> found.form != "simple" and found.value <= bounds.convex_adagrad(L=1.0, sigma=0.0, D=1.0, T=10, M=1)
+        True
+        """
+        values: dict[str, float] = {}
+        refused = None
+        for form in reversed(self.forms):
+            try:
+                values[form] = self(form, **constants)
+            except ValueError as error:
+                refused = error
+        if not values:
+            raise refused or ValueError(f"{self.name} has no form")
+        best = (max if self.kind == "lower" else min)(values, key=lambda form: values[form])
+        return Tightest(best, values[best])
+
+    def tuned_step_size(self, **constants: Any) -> Any:
         """The step that minimises the bound (never above the step that the theorem allows): a float or ``(d,)``."""
-        if self.tuning is None:
+        if self.step_rule is None:
             raise ValueError(f"{self.name} has no tuned step in closed form; pass step")
-        best = derive.stationary_step(self.tuning.minimise)
-        used = best.free_symbols | (self.tuning.cap.free_symbols if self.tuning.cap is not None else set())
-        return derive.tuned_step(self, self._values(used, constants))
+        best = derive.stationary_step_size(self.step_rule.minimise)
+        used = best.free_symbols | (self.step_rule.cap.free_symbols if self.step_rule.cap is not None else set())
+        return derive.tuned_step_size(self, self._values(used, constants))
 
     def violations(self, **constants: Any) -> list[str]:
         """One sentence for each missing constant and each condition that does not hold; never raises for them."""
@@ -213,9 +242,10 @@ class Bound:
         self._refuse_unknown(constants)
         found, usable = [], dict(self._filled(constants))
         symbols_used = self._needed[self.forms[0]]
-        if s.uniform_step in symbols_used and usable.get("step") is not None and is_uneven(usable["step"]):
-            found.append("step differs between coordinates; the theorem is about one step for all of them")
-            usable.pop("step")
+        given = usable.get("step_size")
+        if s.uniform_step_size in symbols_used and given is not None and is_uneven(given):
+            found.append("step_size differs between coordinates; the theorem is about one step size for all of them")
+            usable.pop("step_size")
         if not (found or self._missing(symbols_used, usable)):
             usable |= self._values(symbols_used, constants)
         return found + broken(*self._checkable(usable))
@@ -237,8 +267,8 @@ class Bound:
         goal = float(gap if gap is not None else T)  # type: ignore[arg-type]
         if not np.isfinite(goal) or goal <= 0:
             raise ValueError(f"{'gap' if T is None else 'T'} = {goal:g}; expected a finite number above 0")
-        tuned = constants.get("step") is None
-        if not tuned and self.tuning is not None and self.tuning.cap is not None:
+        tuned = constants.get("step_size") is None
+        if not tuned and self.step_rule is not None and self.step_rule.cap is not None:
             raise ValueError(f"the critical batch size of {self.name} is that of its tuned step; leave step out")
         used = set().union(*(part.free_symbols for part in derive.split(self, tuned=tuned))) - {s.T, s.M}
         values = self._values(used, constants)
@@ -272,13 +302,13 @@ class Bound:
             self.name,
             self.measure,
             self.kind,
-            solver={form: weighted(content, factor, factors) for form, content in self.summands.items()},
+            forms={form: weighted(content, factor, factors) for form, content in self.summands.items()},
             conditions=self.conditions,
             requires=self.requires,
             source=self.source,
             title=self.title,
             assumptions=self.assumptions,
-            tuning=self.tuning,
+            step_rule=self.step_rule,
             probability=self.probability,
             asymptotic=self.asymptotic,
         )
@@ -337,7 +367,7 @@ class Bound:
         return defaults | given
 
     def _missing(self, needed: Iterable[sympy.Symbol], given: Mapping[str, Any]) -> list[str]:
-        optional = {"d"} | ({"step"} if self.tuning is not None else set())
+        optional = {"d"} | ({"step_size"} if self.step_rule is not None else set())
         lacking = {s.constant_name(x) for x in needed} - set(given) - optional
         return sorted(lacking, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n))
 
@@ -355,14 +385,14 @@ class Bound:
         """Checked floats and arrays for the symbols needed, the tuned step included."""
         self._refuse_unknown(constants)
         given = self._filled(constants)
-        if "step" not in given and self.tuning is not None and needed & _STEPS:
-            needed = needed | derive.stationary_step(self.tuning.minimise).free_symbols
-            needed |= self.tuning.cap.free_symbols if self.tuning.cap is not None else set()
+        if "step_size" not in given and self.step_rule is not None and needed & _STEP_SIZES:
+            needed = needed | derive.stationary_step_size(self.step_rule.minimise).free_symbols
+            needed |= self.step_rule.cap.free_symbols if self.step_rule.cap is not None else set()
         lacking = self._missing(needed, given)
         if lacking:
             raise ValueError(f"{self.name} needs {sentence_list(lacking)}; it takes {', '.join(self.constants)}")
-        if "step" not in given and needed & _STEPS:
-            values = fill(given, needed - _STEPS)
-            size = {"d": dimension(given), "step": derive.tuned_step(self, values)}
-            return values | fill(size, needed & _STEPS)
+        if "step_size" not in given and needed & _STEP_SIZES:
+            values = fill(given, needed - _STEP_SIZES)
+            size = {"d": dimension(given), "step_size": derive.tuned_step_size(self, values)}
+            return values | fill(size, needed & _STEP_SIZES)
         return fill(given, needed)

@@ -22,31 +22,31 @@ from .symbols import (
     largest,
     mu,
     scalar,
-    step,
+    step_size,
     total,
     uniform_eps,
-    uniform_step,
+    uniform_step_size,
 )
 from .theorem import Bound, Requires, Solver, Source
 
 _SOURCE = Source("liu2023convergence", "2209.14827", "AdaGrad(Norm) on the whole space", "in the spirit of")
 
 
-def _drift(step_: Expr, smooth: Expr, e: Expr) -> Expr:
+def _drift(step_size_: Expr, smooth: Expr, e: Expr) -> Expr:
     """2 step^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(step smooth/eps, 1): growth of the squared distance."""
-    x = larger(step_ * smooth / e, 1)
-    return 2 * step_**2 * ((1 + 1 / x) * log(x) - 2 * (1 - 1 / x))
+    x = larger(step_size_ * smooth / e, 1)
+    return 2 * step_size_**2 * ((1 + 1 / x) * log(x) - 2 * (1 - 1 / x))
 
 
-_norm_reach = total(R**2) + _drift(uniform_step, largest(L), uniform_eps)
-_norm_price = _norm_reach / (2 * uniform_step) + uniform_step
+_norm_reach = total(R**2) + _drift(uniform_step_size, largest(L), uniform_eps)
+_norm_price = _norm_reach / (2 * uniform_step_size) + uniform_step_size
 convex_adagrad_norm_free = Bound(
     "convex_adagrad_norm_free",
     "mean_gap",
     "upper",
     {
         "bias": largest(L) * _norm_price**2 / (2 * T),
-        "eps": uniform_eps * _norm_reach / (2 * uniform_step * T),
+        "eps": uniform_eps * _norm_reach / (2 * uniform_step_size * T),
     },
     conditions=[Gt(uniform_eps, 0)],
     requires=Requires(optimizers="adagrad_norm", preset="convex", properties="convex", box=False, noises="none"),
@@ -55,14 +55,14 @@ convex_adagrad_norm_free = Bound(
     assumptions=["R is the distance of the start from any one minimizer"],
 )
 
-_reach = R**2 + _drift(step, L, eps)
+_reach = R**2 + _drift(step_size, L, eps)
 convex_adagrad_free_separable = Bound(
     "convex_adagrad_free_separable",
     "mean_gap",
     "upper",
     {
-        "bias": total(L * (_reach / (2 * step) + step) ** 2) / (2 * T),
-        "eps": total(eps * _reach / (2 * step)) / T,
+        "bias": total(L * (_reach / (2 * step_size) + step_size) ** 2) / (2 * T),
+        "eps": total(eps * _reach / (2 * step_size)) / T,
     },
     conditions=[Gt(eps, 0)],
     requires=Requires(
@@ -85,7 +85,11 @@ pl_adagrad = Bound(
     "pl_adagrad",
     "mean_gap",
     "upper",
-    solver=Solver(_fromfinal_roots, (L, eps, uniform_step, T, Delta, mu), Eq(_S, _size**2 / (2 * mu * T))),
+    forms={
+        "solved": Solver(
+            _fromfinal_roots, (L, eps, uniform_step_size, T, Delta, mu), Eq(_S, _size**2 / (2 * mu * T))
+        )
+    },
     conditions=[Gt(eps, 0)],
     requires=Requires(optimizers="adagrad", preset="nonconvex", box=False, noises="none"),
     source=_SOURCE,

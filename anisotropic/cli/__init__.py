@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _explained(error: Exception) -> int:
     """Say what went wrong; the classes are looked up only here, since they cost NumPy."""
-    from ..extras import MissingExtra
+    from .._support.extras import MissingExtra
     from ..study.store import StudyError
 
     if isinstance(error, (MissingExtra, StudyError)):

@@ -30,7 +30,7 @@ def exponents(rate: dict[str, float] | None) -> str:
 def bounds_list(as_json: bool, quiet: bool) -> None:
     """All bounds, with how their noise and bias parts decay."""
     from .. import bounds as catalogue
-    from ..output import show
+    from .._support.output import show
 
     if quiet and not as_json:
         print("\n".join(bound_ids()))
@@ -75,7 +75,7 @@ def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_
     A value is a number, numbers for the coordinates (1,0.5,0.25), or a file:
       --L 1,0.5   --sigma 1   --L @curvature.npy   --sigma @sigma.csv   --D @box.json
     """
-    from ..output import number, show
+    from .._support.output import number, show
 
     bound = find_bound(name)
     values = read_constants(constants)
@@ -104,8 +104,8 @@ def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_
 @output_options
 def bounds_search(name: str, budget: int, seed: int, output: Path | None, as_json: bool, quiet: bool) -> int:
     """Search the instance on which measured / bound is largest; exit code 4 where that refutes the bound."""
-    from ..output import number
-    from ..search import search_worst_case
+    from .._support.output import number
+    from ..evidence.search import search_worst_case
 
     bound = find_bound(name)
     if not quiet:
@@ -133,6 +133,7 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
     while queue:
         word = queue.pop(0)
         name, equals, text = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not word.startswith("--") or not name:
             raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
         if not equals:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ..names import nearest
+from .._support.names import nearest
 
 if TYPE_CHECKING:
     from ..bounds import Bound
@@ -43,7 +43,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def emit(**data: Any) -> None:
     """Print one JSON document with the version of its schema."""
-    from ..output import SCHEMA, plain
+    from .._support.output import SCHEMA, plain
 
     print(json.dumps(plain({"schema": SCHEMA, **data}), allow_nan=False))
 

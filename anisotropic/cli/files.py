@@ -41,7 +41,7 @@ def datasets(name: str | None, as_json: bool, quiet: bool) -> None:
 @output_options
 def report(folder: Path, output: Path | None, as_json: bool, quiet: bool) -> None:
     """One self-contained HTML page about a results folder."""
-    from ..report import write
+    from ..study.report import write
 
     path = write(folder, output)
     if as_json:

@@ -40,7 +40,7 @@ def study_list(as_json: bool, quiet: bool) -> None:
     """The studies in ./studies and the questions that they answer."""
     import ast
 
-    from ..output import show
+    from .._support.output import show
 
     rows = []
     for name, path in study_files().items():

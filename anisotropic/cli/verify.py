@@ -35,7 +35,7 @@ def verify(
     **options: Any,
 ) -> int:
     """Simulate the setup of a bound and compare; exit code 4 where the bound is violated."""
-    from .. import setups
+    from ..evidence import setups
 
     if everything == (name is not None):
         raise click.UsageError("give either the ID of a bound or --all")
@@ -64,7 +64,7 @@ def simulate_and_verify(
     name: str, form: str | None, figure: Path | None, level: float, replicas: int | None, seed: int, threads: int | None
 ) -> Verdict:
     """The verdict on the setup of one bound."""
-    from .. import setups
+    from ..evidence import setups
 
     setup = setups.for_bound(name)
     changes = {k: v for k, v in {"replicas": replicas, "threads": threads}.items() if v is not None}
@@ -81,7 +81,7 @@ def simulate_and_verify(
 
 def report_verdicts(verdicts: dict[str, Verdict], seconds: dict[str, float], as_json: bool, quiet: bool) -> None:
     """Verdicts as JSON, as one line each, as a report (one) or as a table (several)."""
-    from ..output import say, show
+    from .._support.output import say, show
     from ..study.results import SEES, verdict_row
 
     if as_json:

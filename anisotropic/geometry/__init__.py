@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
         return value
     if name == "torch":
         return import_module(f"{__name__}.torch")
-    from ..names import no_such_name
+    from .._support.names import no_such_name
 
     raise no_such_name(__name__, name)
 

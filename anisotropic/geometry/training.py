@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ..elementary import FLAGS
-from ..random import fill_normals, key_words
+from ..compiled.leaf import FLAGS
+from ..compiled.random import fill_normals, key_words
 from ..records import Optimizer, Schedule, count, float_parameter, float_vector
 from .linear import as_covariance, as_weights, deep_linear_diagonals
 from .statistic import r_med
@@ -154,7 +154,7 @@ def train_linear_network(
     limit = count(max_steps, "max_steps")
     flat = np.concatenate([w.ravel() for w in matrices])
     noise, gradient = _gradient_noise(gradient_noise, flat.size, seed), np.empty_like(flat)
-    step, state, params = _sized(optimizer, flat.size)
+    step_size, state, params = _sized(optimizer, flat.size)
     initial = loss_and_gradient(flat, gradient, problem)
     if not initial > 0:
         raise ValueError("the initial loss is zero; expected a start that does not solve the problem already")
@@ -166,7 +166,7 @@ def train_linear_network(
     kept: list[list[FloatArray]] = []
     status, t = "ok", 0
     for k, goal in enumerate(fractions * initial):
-        t, now = _advance(optimizer.update, params, flat, gradient, state, step, t, limit, goal, noise, problem)
+        t, now = _advance(optimizer.update, params, flat, gradient, state, step_size, t, limit, goal, noise, problem)
         if not now <= goal:
             status = "not reached" if now < 1e6 * initial else "diverged"
             break
@@ -188,13 +188,13 @@ def _problem(widths: NDArray[np.int64], target: ArrayLike, S: ArrayLike | None) 
 
 def _sized(optimizer: Optimizer, size: int) -> tuple[FloatArray, FloatArray, Any]:
     """Step sizes, initial state and parameters of an optimizer for `size` coordinates."""
-    if isinstance(optimizer.step, Schedule):
+    if isinstance(optimizer.step_size, Schedule):
         raise ValueError("the optimizer's step is a schedule; expected a number or an array with one step per weight")
-    step = float_vector(optimizer.step, size, "step", strict=True, low=0.0)
+    step_size = float_vector(optimizer.step_size, size, "step_size", strict=True, low=0.0)
     rows = [float_vector(v(size) if callable(v) else v, size, name) for name, v in optimizer.state.items()]
     given = optimizer.params._asdict()
     arrays = {k: float_vector(v, size, k) for k, v in given.items() if isinstance(v, np.ndarray)}
-    return step, np.array(rows).reshape(-1, size), optimizer.params._replace(**arrays)
+    return step_size, np.array(rows).reshape(-1, size), optimizer.params._replace(**arrays)
 
 
 def _levels(levels: Sequence[float]) -> FloatArray:
@@ -315,7 +315,7 @@ def loss_and_gradient(w, gradient, problem):
 
 
 @njit(nogil=True, error_model="numpy")
-def _advance(update, params, w, gradient, state, step, t, limit, goal, noise, problem):
+def _advance(update, params, w, gradient, state, step_size, t, limit, goal, noise, problem):
     """Update until the loss is at most `goal`, is not a number or has exploded, or `limit` updates are done."""
     group, z = -1, noise.normals
     while True:
@@ -330,4 +330,4 @@ def _advance(update, params, w, gradient, state, step, t, limit, goal, noise, pr
             for j in range(w.size):
                 gradient[j] += noise.sigma * z[t & 3, j]
         t += 1
-        update(w, gradient, state, step, t, params)
+        update(w, gradient, state, step_size, t, params)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..names import nearest
+from .._support.names import nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

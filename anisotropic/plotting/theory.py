@@ -73,7 +73,7 @@ def empirical_vs_theory(
     ValueError
         No run, or a run without a finite value of a measure.
     """
-    from ..verify import verify
+    from ..evidence.verdicts import verify
 
     assert ax is not None
     runs = [runs] if isinstance(runs, Run) else list(runs)
@@ -109,7 +109,7 @@ def empirical_vs_theory(
 
 def _labels(runs: list[Run]) -> list[str]:
     """Optimizer names, with the batch size or a number where two runs share one."""
-    names = [str(run.facts.get("optimizer", "run")) for run in runs]
+    names = [(run.facts.optimizer or "run") for run in runs]
     if len(set(names)) < len(names):
         names = [f"{n}, M={run.known['M']:g}" if run.known.get("M") else n for n, run in zip(names, runs, strict=True)]
     return [n if names.count(n) == 1 else f"{n} ({k + 1})" for k, n in enumerate(names)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from ..names import no_such_name
+from .._support.names import no_such_name
 from .generalized import cosh, double_well, exponential, power
 from .linear_tails import huber, log_cosh, pseudo_huber, softplus
 from .logistic import logistic_regression, noise_level

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..elementary import exp, leaf
+from ..compiled.elementary import exp
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective, count, float_parameter
 from .separable import Box, Shape, interpreted, separable, shape
 
@@ -99,7 +100,7 @@ def double_well_gradient(w, params, out):
         out[j] = x * (x * x - 1.0)
 
 
-def cosh(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def cosh(c: ArrayLike, a: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j (c_j / a_j^2) (cosh(a_j x_j) - 1): convex, (L0, L1) = (c, a).
 
     Examples
@@ -109,14 +110,14 @@ def cosh(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | N
     >>> L0.tolist(), L1.tolist()
     ([2.0], [3.0])
     """
-    at = shape(minimizer, box, c, a)
+    at = shape(center, box, c, a)
     params = Growth(at.positive(c, "c"), at.positive(a, "a"), at.centre)
     return separable("cosh", at, cosh_value, cosh_gradient, params, convex=True, generalized=(params.c, params.rate))
 
 
-def exponential(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def exponential(c: ArrayLike, a: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j e^(a_j x_j): convex, (L0, L1) = (0, a); without a box the infimum 0 is not attained."""
-    at = shape(minimizer, box, c, a)
+    at = shape(center, box, c, a)
     params = Growth(at.positive(c, "c"), at.positive(a, "a"), at.centre)
     lowest, steepest = at.box or (np.full(at.dim, -np.inf), np.full(at.dim, np.inf))
     slope = np.empty(at.dim)
@@ -138,13 +139,13 @@ def exponential(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: 
 
 
 def power(
-    c: ArrayLike, p: ArrayLike, *, L1: ArrayLike = 1.0, minimizer: ArrayLike = 0.0, box: Box | None = None
+    c: ArrayLike, p: ArrayLike, *, L1: ArrayLike = 1.0, center: ArrayLike = 0.0, box: Box | None = None
 ) -> Objective:
     """sum_j c_j abs(x_j)^p_j / p_j, p_j > 2: convex, (L0, L1) with L0 = c ((p - 2) / L1)^(p - 2) for any L1 > 0.
 
     The largest of c x^(p-2) (p - 1 - L1 x) over x > 0 is c ((p-2)/L1)^(p-2), attained at x = (p - 2) / L1.
     """
-    at = shape(minimizer, box, c, p, L1)
+    at = shape(center, box, c, p, L1)
     params = Growth(at.positive(c, "c"), at.positive(p, "p"), at.centre)
     if not np.all(params.rate > 2.0):
         raise ValueError(f"p = {params.rate.min():g}; expected p > 2 (for p = 2 use quadratic)")
@@ -153,14 +154,14 @@ def power(
     return separable("power", at, power_value, power_gradient, params, convex=True, generalized=(l0, l1))
 
 
-def double_well(d: int, *, L1: float = 1.0, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def double_well(d: int, *, L1: float = 1.0, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j (x_j^2 - 1)^2 / 4 in `d` coordinates, minima at centre +- 1: (L0, L1) by the formula below.
 
     L0 is the largest of abs(3 x^2 - 1) - L1 abs(x^3 - x): at x = (1 + sqrt(1 + L1^2/3)) / L1 where that exceeds 1, and
     at least 2 (the value at x = 1).
     """
     d, rate = count(d, "d"), float_parameter(L1, "L1")
-    at: Shape = shape(minimizer, box, np.empty(d))
+    at: Shape = shape(center, box, np.empty(d))
     x = (1.0 + math.sqrt(1.0 + rate * rate / 3.0)) / rate
     l0 = max(2.0, 3.0 * x * x - 1.0 - rate * (x**3 - x)) if x > 1.0 else 2.0
     generalized = (np.full(at.dim, l0), np.full(at.dim, rate))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..elementary import exp, leaf, log1p_exp, log1p_unit
+from ..compiled.elementary import exp, log1p_exp, log1p_unit
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective
 from .separable import Box, separable, shape
 
@@ -103,13 +104,13 @@ def softplus_gradient(w, params, out):
         out[j] = params.c[j] * (1.0 - e) / (1.0 + e) * (1.0 if x >= 0.0 else -1.0)
 
 
-def pseudo_huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def pseudo_huber(c: ArrayLike, delta: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j delta_j^2 (sqrt(1 + (x_j / delta_j)^2) - 1): L_j = c_j, gradient below c_j delta_j.
 
     Parameters
     ----------
     c, delta : number or array ``(d,)``, positive
-    minimizer : number or array ``(d,)``
+    center : number or array ``(d,)``
     box : (lo, hi), optional
 
     Examples
@@ -119,7 +120,7 @@ def pseudo_huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, 
     >>> round(f.value(np.array([4.0]), f.params), 12)             # 2 * 9 * (5/3 - 1)
     12.0
     """
-    at = shape(minimizer, box, c, delta)
+    at = shape(center, box, c, delta)
     params = Scaled(at.positive(c, "c"), at.positive(delta, "delta"), at.centre)
     return separable(
         "pseudo-Huber", at, pseudo_huber_value, pseudo_huber_gradient, params,
@@ -127,7 +128,7 @@ def pseudo_huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, 
     )  # fmt: skip
 
 
-def huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def huber(c: ArrayLike, delta: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j x_j^2 / 2 near the centre, c_j delta_j (abs(x_j) - delta_j / 2) beyond delta_j: L_j = c_j.
 
     Examples
@@ -137,7 +138,7 @@ def huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Bo
     >>> f.value(np.array([3.0]), f.params)
     5.0
     """
-    at = shape(minimizer, box, c, delta)
+    at = shape(center, box, c, delta)
     params = Scaled(at.positive(c, "c"), at.positive(delta, "delta"), at.centre)
     return separable(
         "Huber", at, huber_value, huber_gradient, params,
@@ -145,9 +146,9 @@ def huber(c: ArrayLike, delta: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Bo
     )  # fmt: skip
 
 
-def log_cosh(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def log_cosh(c: ArrayLike, a: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j (c_j / a_j^2) ln cosh(a_j x_j): L_j = c_j, gradient below c_j / a_j."""
-    at = shape(minimizer, box, c, a)
+    at = shape(center, box, c, a)
     params = Scaled(at.positive(c, "c"), at.positive(a, "a"), at.centre)
     return separable(
         "log-cosh", at, log_cosh_value, log_cosh_gradient, params,
@@ -155,9 +156,9 @@ def log_cosh(c: ArrayLike, a: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box
     )  # fmt: skip
 
 
-def softplus(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def softplus(c: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j (ln(1 + e^x_j) + ln(1 + e^-x_j)), least value 2 ln 2 sum c: L_j = c_j / 2, gradient below c_j."""
-    at = shape(minimizer, box, c)
+    at = shape(center, box, c)
     params = Scaled(at.positive(c, "c"), np.ones(at.dim), at.centre)
     return separable(
         "softplus", at, softplus_value, softplus_gradient, params,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from ..elementary import leaf, log1p_exp, sigmoid
+from ..compiled.elementary import log1p_exp, sigmoid
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective, box_bounds, float_parameter, float_vector
 from ..smoothness import data_gershgorin
 from .logistic_minimum import minimize

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..elementary import exp, leaf, sin
+from ..compiled.elementary import exp, sin
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective, float_vector
 from .separable import Box, separable, shape
 
@@ -85,7 +86,7 @@ def geman_mcclure_gradient(w, params, out):
         out[j] = 2.0 * params.c[j] * x / (q * q)
 
 
-def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j (1 - cos(omega_j x_j)): L_j = c_j omega_j^2, gradient at most c_j omega_j.
 
     Accurate while abs(omega x) < 1e5.
@@ -97,7 +98,7 @@ def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, minimizer: ArrayLike = 0.0, 
     >>> f.smoothness.tolist(), round(f.value(np.full(2, np.pi / 2), f.params), 12)
     ([4.0, 2.0], 3.0)
     """
-    at = shape(minimizer, box, c, omega)
+    at = shape(center, box, c, omega)
     params = Ripples(np.zeros(at.dim), at.positive(c, "c"), at.positive(omega, "omega"), at.centre)
     return separable(
         "cosine", at, ripples_value, ripples_gradient, params, convex=False,
@@ -106,10 +107,10 @@ def cosine(c: ArrayLike, omega: ArrayLike = 1.0, *, minimizer: ArrayLike = 0.0, 
 
 
 def quadratic_cosine(
-    h: ArrayLike, c: ArrayLike, omega: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None
+    h: ArrayLike, c: ArrayLike, omega: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None
 ) -> Objective:
     """sum_j h_j x_j^2 / 2 + c_j (1 - cos(omega_j x_j)): L_j = h_j + c_j omega_j^2; convex if c_j omega_j^2 <= h_j."""
-    at = shape(minimizer, box, h, c, omega)
+    at = shape(center, box, h, c, omega)
     params = Ripples(
         float_vector(h, at.dim, "h", low=0.0), at.positive(c, "c"), at.positive(omega, "omega"), at.centre
     )
@@ -120,9 +121,9 @@ def quadratic_cosine(
     )  # fmt: skip
 
 
-def welsch(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def welsch(c: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j (1 - e^(-x_j^2 / 2)): L_j = c_j, gradient at most c_j e^(-1/2)."""
-    at = shape(minimizer, box, c)
+    at = shape(center, box, c)
     params = Well(at.positive(c, "c"), at.centre)
     return separable(
         "Welsch", at, welsch_value, welsch_gradient, params,
@@ -130,9 +131,9 @@ def welsch(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) 
     )  # fmt: skip
 
 
-def geman_mcclure(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def geman_mcclure(c: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j x_j^2 / (1 + x_j^2): L_j = 2 c_j, gradient at most (3 sqrt 3 / 8) c_j."""
-    at = shape(minimizer, box, c)
+    at = shape(center, box, c)
     params = Well(at.positive(c, "c"), at.centre)
     return separable(
         "Geman-McClure", at, geman_mcclure_value, geman_mcclure_gradient, params,

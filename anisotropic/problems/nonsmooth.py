@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
-from ..elementary import leaf
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective
 from .separable import Box, separable, shape
 
@@ -35,7 +35,7 @@ def absolute_gradient(w, params, out):
         out[j] = params.c[j] * (1.0 if x > 0.0 else (-1.0 if x < 0.0 else x))
 
 
-def absolute(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None) -> Objective:
+def absolute(c: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
     """sum_j c_j abs(x_j): convex, subgradients of length c_j, no smoothness.
 
     Examples
@@ -45,6 +45,6 @@ def absolute(c: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None
     >>> f.value(np.array([3.0, -1.0]), f.params), f.smoothness is None
     (5.0, True)
     """
-    at = shape(minimizer, box, c)
+    at = shape(center, box, c)
     params = Absolute(at.positive(c, "c"), at.centre)
     return separable("absolute", at, absolute_value, absolute_gradient, params, convex=True, gradient_bound=params.c)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..elementary import leaf
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective, float_vector
 from ..smoothness import gershgorin
 from .separable import Box, separable, shape
@@ -67,7 +67,7 @@ def rotated_gradient(w, params, out):
 
 
 def quadratic(
-    curvature: ArrayLike, *, minimizer: ArrayLike = 0.0, box: Box | None = None, rotation: ArrayLike | None = None
+    curvature: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None, rotation: ArrayLike | None = None
 ) -> Objective:
     """(1/2) (w - c)' Q' diag(h) Q (w - c), with Q the identity unless `rotation` is given.
 
@@ -75,7 +75,7 @@ def quadratic(
     ----------
     curvature : number or array ``(d,)``
         h, at least 0.
-    minimizer : number or array ``(d,)``
+    center : number or array ``(d,)``
         The centre c.
     box : (lo, hi), optional
     rotation : array ``(d, d)``, optional
@@ -89,12 +89,12 @@ def quadratic(
     Examples
     --------
     >>> import anisotropic as an
-    >>> f = an.problems.quadratic([2.0, 1.0], minimizer=1.0)
+    >>> f = an.problems.quadratic([2.0, 1.0], center=1.0)
     >>> f.value(np.zeros(2), f.params), f.smoothness.tolist()
     (1.5, [2.0, 1.0])
     """
     q = np.array(np.empty((0, 0)) if rotation is None else rotation, dtype=np.float64)
-    at = shape(minimizer, box, curvature, np.empty(len(q) if q.ndim else 0))
+    at = shape(center, box, curvature, np.empty(len(q) if q.ndim else 0))
     h = float_vector(curvature, at.dim, "curvature", low=0.0)
     mu = float(h.min()) or None
     if rotation is None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..elementary import leaf, sin
+from ..compiled.elementary import sin
+from ..compiled.leaf import leaf
 from ..records import FloatArray, Objective, box_bounds, float_vector
 from .separable import Box
 

@@ -25,10 +25,10 @@ class Shape(NamedTuple):
         return float_vector(values, self.dim, name, low=0.0, strict=True)
 
 
-def shape(minimizer: ArrayLike, box: Box | None, *constants: ArrayLike) -> Shape:
+def shape(center: ArrayLike, box: Box | None, *constants: ArrayLike) -> Shape:
     """The common length of everything given; numbers and arrays of length 1 broadcast."""
-    dim = max(np.size(v) for v in (*constants, minimizer, *(box if np.iterable(box) else ())))
-    return Shape(dim, float_vector(minimizer, dim, "minimizer"), box_bounds(box, dim))
+    dim = max(np.size(v) for v in (*constants, center, *(box if np.iterable(box) else ())))
+    return Shape(dim, float_vector(center, dim, "center"), box_bounds(box, dim))
 
 
 def interpreted(function: Callable) -> Callable:

@@ -6,12 +6,14 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 from __future__ import annotations
 
 from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, module_level
+from .facts import Facts
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
 from .verdict import TermCheck, Verdict
 
 __all__ = [
     "BatchRule",
+    "Facts",
     "FloatArray",
     "NoParameters",
     "Noise",

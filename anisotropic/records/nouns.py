@@ -6,7 +6,7 @@ A record is data: compiled functions, their parameters and what is certified abo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,6 +158,7 @@ class Noise:
     name: str
     apply: Callable
     params: Any = NoParameters()
+    _: KW_ONLY
     sigma: Any = None
     rho: float = 0.0
     law: str = "gaussian"
@@ -188,14 +189,15 @@ class Schedule:
     name: str
     factor: Callable
     params: Any = NoParameters()
-    step: Any = 1.0
+    _: KW_ONLY
+    step_size: Any = 1.0
     slots: int = 1
 
     def __post_init__(self) -> None:
         module_level(self.factor, "schedule")
 
     def __repr__(self) -> str:
-        return f"Schedule({self.name}, step={_shown(self.step)})"
+        return f"Schedule({self.name}, step_size={_shown(self.step_size)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +208,11 @@ class Optimizer:
     ----------
     name : str
     update : njit function ``(w, gradient, state, step, t, params) -> None``
-        Moves `w` in place. `state` has shape ``(slots, d)``; `step` is the ``(d,)`` array of step sizes at this step;
+        Moves `w` in place. `state` has shape ``(slots, d)``; `step_size` is the ``(d,)`` array of step sizes of this
+        iteration;
         t = 1, 2, ... counts updates.
-    step : float, array ``(d,)`` or Schedule
     params : NamedTuple
+    step_size : float, array ``(d,)`` or Schedule
     state : mapping of str to number, array or function of d
         Name and initial value of each state vector, in the order of the rows of `state`. One named "accumulator" is
         recorded (summed over coordinates) by every run.
@@ -221,22 +224,24 @@ class Optimizer:
 
     name: str
     update: Callable
-    step: Any
     params: Any = NoParameters()
+    _: KW_ONLY
+    step_size: Any
     state: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     coordinatewise: bool = False
 
     def __post_init__(self) -> None:
         module_level(self.update, "update")
-        base = self.step.step if isinstance(self.step, Schedule) else self.step
+        base = self.step_size.step_size if isinstance(self.step_size, Schedule) else self.step_size
         if np.ndim(base) > 1:
-            raise ValueError(f"step has shape {np.shape(base)}; expected a number, shape (d,) or a schedule")
-        float_vector(base, max(np.size(base), 1), "step", low=0.0, strict=True)
+            raise ValueError(f"step_size has shape {np.shape(base)}; expected a number, shape (d,) or a schedule")
+        float_vector(base, max(np.size(base), 1), "step_size", low=0.0, strict=True)
 
     def __repr__(self) -> str:
-        step = repr(self.step) if isinstance(self.step, Schedule) else _shown(self.step)
-        return f"Optimizer({self.name}, step={step}{''.join(f', {k}={v!r}' for k, v in self.settings.items())})"
+        step_size = repr(self.step_size) if isinstance(self.step_size, Schedule) else _shown(self.step_size)
+        settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
+        return f"Optimizer({self.name}, step_size={step_size}{settings})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +275,7 @@ class BatchRule:
     name: str
     decide: Callable
     params: Any = NoParameters()
+    _: KW_ONLY
     start: int = 2
     max_batch: int | None = None
     interval: int = 1

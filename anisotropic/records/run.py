@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import FloatArray
+from .facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class Run:
     statistics: dict[str, FloatArray]
     status: NDArray[np.str_]
     initial_gap: float
-    known: dict[str, Any]
-    facts: dict[str, Any]
+    known: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = Facts()
 
     def __getattr__(self, name: str) -> FloatArray:
         if not name.startswith("__") and name in (statistics := self.__dict__.get("statistics", {})):
@@ -60,7 +61,7 @@ class Run:
         f, bad = self.facts, int(np.sum(self.status != "ok"))
         diverged = f", {bad} diverged" if bad else ""
         return (
-            f"Run({f['optimizer']} on {f['objective']}, d={f['dim']}, noise {f['noise']}, "
+            f"Run({f.optimizer} on {f.objective}, d={f.dim}, noise {f.noise}, "
             f"{self.steps[-1]:,} steps, {self.replicas} replicas{diverged})"
         )
 
@@ -80,7 +81,7 @@ class Run:
                     start=self.start,
                     status=self.status,
                     initial_gap=self.initial_gap,
-                    facts=json.dumps(self.facts),
+                    facts=json.dumps(self.facts.asdict()),
                     **arrays,
                 )
             part.replace(path)
@@ -90,16 +91,16 @@ class Run:
         return path
 
     def to_xarray(self) -> Any:
-        """The statistics as an ``xarray.Dataset`` with coordinates `replica` and `step` (extra `xarray`)."""
-        from ..extras import require
+        """The statistics as an ``xarray.Dataset`` with coordinates `replica` and `step_size` (extra `xarray`)."""
+        from .._support.extras import require
 
         xarray = require("xarray", "xarray")
         data = {k: (("replica", "step"), v) for k, v in self.statistics.items()}
-        return xarray.Dataset(data, {"step": self.steps, "replica": np.arange(self.replicas)}, dict(self.facts))
+        return xarray.Dataset(data, {"step": self.steps, "replica": np.arange(self.replicas)}, self.facts.asdict())
 
     def to_pandas(self) -> Any:
         """A tidy ``pandas.DataFrame``, one row per replica and record (extra `xarray`)."""
-        from ..extras import require
+        from .._support.extras import require
 
         pandas = require("pandas", "xarray")
         replica, step = np.meshgrid(np.arange(self.replicas), self.steps, indexing="ij")
@@ -122,5 +123,5 @@ def load(path: str | Path) -> Run:
             status=file["status"],
             initial_gap=float(file["initial_gap"]),
             known=section("known."),
-            facts=json.loads(str(file["facts"])),
+            facts=Facts.from_json(str(file["facts"])),
         )

@@ -8,7 +8,7 @@ A study is a plain module, here ``studies/noise_floor.py``::
 
     AXES = {"optimizer": ["sgd", "adagrad"], "batch": [1, 4, 16, 64], "replicas": [256]}
     QUICK = {"batch": [1, 16], "replicas": [32]}       # optional: axes replaced by --quick
-    UNPAIRED = ("optimizer", "step")                   # optional: axes that do not change the seed (the default)
+    UNPAIRED = ("optimizer", "step_size")                   # optional: axes that do not change the seed (the default)
 
     def include(optimizer, batch, replicas):           # optional: False drops a point of the product
         return True
@@ -46,11 +46,11 @@ Without a file: ``an.Study("name", axes, cell).run(folder, executor="threads", b
 
 from __future__ import annotations
 
+from .._support.environment import environment
 from .command import main
-from .definition import Study
 from .driver import Interrupted
-from .manifest import environment
 from .results import Results
 from .store import Cell, StudyError
+from .study import Study
 
 __all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main"]

@@ -13,12 +13,13 @@ from typing import Any
 
 import click
 
-from ..output import SCHEMA
-from .definition import Axes, Study
-from .driver import MANIFEST, Interrupted, run
-from .manifest import differences, environment
+from .._support.output import SCHEMA
+from .driver import Interrupted, run
+from .grid import Axes
+from .manifest import MANIFEST, conditions, differences
 from .results import Results
 from .store import Store, StudyError
+from .study import Study
 
 COMPLETE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
 
@@ -37,7 +38,7 @@ def main(
     prog : str, optional
         What the user typed before `argv`, for the line that resumes.
     """
-    from ..extras import MissingExtra
+    from .._support.extras import MissingExtra
 
     argv = list(sys.argv[1:] if argv is None else argv)
     prog = prog or f"python {shlex.quote(sys.argv[0])}"
@@ -206,8 +207,7 @@ def _compare(results: Results, manifest: dict[str, Any]) -> bool:
     if not different:
         results.say(f"Repeated: {len(shared)} of {len(recorded)} recorded cells, all identical bit for bit.")
         return len(shared) == len(recorded)
-    now = environment(results.study.path.parent if results.study.path else None)
-    changed = differences(manifest, now | {"fingerprint": results.study.fingerprint()})
+    changed = differences(manifest, conditions(results.study))
     reason = "; ".join(changed) or "nothing that the manifest records has changed"
     results.say(f"Repeated: {len(different)} of {len(shared)} cells differ from the manifest ({reason}).")
     return False

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import inspect
-import json
 import signal
 import time
 import traceback
@@ -25,15 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import MissingExtra
-from ..output import SCHEMA
-from .definition import Axes, Study, load_module
-from .manifest import SEEDS, cores, environment
+from .._support.environment import cores
+from .._support.extras import MissingExtra
+from . import manifest as record
+from .grid import Axes
 from .progress import Progress
 from .results import Results
-from .store import Store, StudyError, canonical, encode, write_text
-
-MANIFEST = "manifest.json"
+from .source import Definition, load_module
+from .store import Store, StudyError, canonical, encode
 
 
 class Interrupted(KeyboardInterrupt):
@@ -94,7 +90,7 @@ def executor_for(name: str | Executor, workers: int | None) -> Iterator[Executor
 
         pool = ProcessPoolExecutor(workers or cores(), get_context("spawn"), _ignore_interrupts)
     elif kind == "dask":
-        from ..extras import require
+        from .._support.extras import require
 
         client = require("dask.distributed", "distributed").Client(address or None)
         try:
@@ -116,7 +112,7 @@ def _ignore_interrupts() -> None:
 
 
 def run(
-    study: Study,
+    study: Definition,
     folder: Path,
     axes: Axes,
     *,
@@ -131,8 +127,8 @@ def run(
         states = store.states()
         missing = {k: p for k, p in points.items() if states.get(k) not in ("done", "diverged")}
         started, clock = _now(), time.perf_counter()
-        manifest = _manifest(study, axes, command, executor, started)
-        _write_manifest(folder, manifest | {"state": "running", "cells": len(points)})
+        manifest = record.opened(study, axes, command, executor, started)
+        record.write(folder, manifest | {"state": "running", "cells": len(points)})
         dropped: int | None = None
         state = "stopped"
         try:
@@ -145,7 +141,7 @@ def run(
             states = store.states()
             finished = sum(states.get(k) in ("done", "diverged") for k in points)
             digests = store.digests()
-            _write_manifest(
+            record.write(
                 folder,
                 manifest
                 | {
@@ -167,7 +163,7 @@ def run(
 
 
 def _drive(
-    study: Study,
+    study: Definition,
     store: Store,
     missing: dict[str, dict[str, Any]],
     executor: str | Executor,
@@ -177,7 +173,7 @@ def _drive(
     """Keep the executor busy. None at the end; after Ctrl-C the number of running cells that were given up."""
     in_threads = isinstance(executor, (ThreadPoolExecutor, Serial)) or executor in ("threads", "serial")
     source = study.cell if in_threads or study.path is None else str(study.path.resolve())
-    seeded = _takes_seed(study.cell)
+    seeded = study.takes_seed
     todo = iter(missing.items())
     pending: dict[Future, tuple[str, dict[str, Any]]] = {}
     interrupts = 0
@@ -219,30 +215,5 @@ def _outcome(future: Future) -> dict[str, Any]:
         return {"state": "failed", "arrays": b"", "traceback": traceback.format_exc(), "seconds": float("nan")}
 
 
-def _takes_seed(cell: Callable) -> bool:
-    parameters = inspect.signature(cell).parameters
-    return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _manifest(study: Study, axes: Axes, command: str, executor: Any, started: str) -> dict[str, Any]:
-    config = {"axes": axes, "unpaired": list(study.unpaired)}
-    return {
-        "schema": SCHEMA,
-        "study": study.name,
-        "config": config,
-        "config_sha256": hashlib.sha256(canonical(config).encode()).hexdigest(),
-        "fingerprint": study.fingerprint(),
-        "seeds": SEEDS,
-        "command": command,
-        "executor": executor if isinstance(executor, str) else type(executor).__name__,
-        "start": started,
-        **environment(study.path.resolve().parent if study.path else None),
-    }
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False) + "\n")

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..names import nearest
-from ..output import SCHEMA, number, plain, say, show
+from .._support.names import nearest
+from .._support.output import SCHEMA, number, plain, say, show
 from ..records import Verdict
-from .definition import Axes, Study
+from .grid import Axes
+from .source import Definition
 from .store import Cell, Store, StudyError, canonical, writable, write_text
 
 SUMMARY = "summary.json"
@@ -28,7 +29,7 @@ class Results:
     `axes` are those in force, `points` the finished points in grid order, `missing` and `failed` the others.
     """
 
-    def __init__(self, study: Study, folder: Path, axes: Axes, *, quiet: bool = False) -> None:
+    def __init__(self, study: Definition, folder: Path, axes: Axes, *, quiet: bool = False) -> None:
         self.study, self.folder, self.axes, self.quiet = study, folder, axes, quiet
         store = Store(folder)
         found = {canonical(p): _in_order(p, store.get(study.key(p))) for p in study.points(axes)}

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import anisotropic as an
-from anisotropic.search import TermNeed, read_mutation_table
+from anisotropic.evidence.search import TermNeed, read_mutation_table
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -80,9 +80,9 @@ def theory_page(bound: str) -> Path | None:
 
 def public_modules() -> dict[str, ModuleType]:
     """The public modules that exist, by name."""
-    listed = [m for module in an._MODULES for m in (module, *(f"{module}.{a}" for a in ADAPTERS))]
-    names = [m for m in listed if _exists(f"anisotropic.{m}")]
-    return {name: importlib.import_module(f"anisotropic.{name}") for name in names}
+    places = {f"{name}{a}": f"anisotropic.{place}{a}" for name, place in an._MODULES.items()
+              for a in ("", *(f".{a}" for a in ADAPTERS))}  # fmt: skip
+    return {name: importlib.import_module(place) for name, place in places.items() if _exists(place)}
 
 
 def _exists(path: str) -> bool:

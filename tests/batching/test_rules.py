@@ -12,8 +12,8 @@ import anisotropic as an
 from anisotropic.batching import coordinate_norm_test, inner_product_test, noise_scale, norm_test, rules
 from anisotropic.batching.resize import Sampling, by_law, compiled, row_moments
 from anisotropic.batching.rules import bounded
-from anisotropic.elementary import leaf
-from anisotropic.random import Stream, key_words
+from anisotropic.compiled.leaf import leaf
+from anisotropic.compiled.random import Stream, key_words
 
 DIM = 20
 SIGMA = DIM**-0.5  # the trace of the noise covariance is 1
@@ -34,9 +34,9 @@ def slope(run, name, first):
     return np.polyfit(np.log(run.steps[inside]), np.log(run[name].mean(axis=0)[inside]), 1)[0]
 
 
-def ask(rule, batch, gradient, variance, along=0.0, population=0, t=1, history=HISTORY):
+def ask(rule, batch, gradient, variance, projected_variance=0.0, population=0, t=1, history=HISTORY):
     gradient, variance = np.atleast_1d(np.asarray(gradient, float)), np.atleast_1d(np.asarray(variance, float))
-    return rule.decide(batch, gradient, variance, along, population, t, history, rule.params)
+    return rule.decide(batch, gradient, variance, projected_variance, population, t, history, rule.params)
 
 
 # ---- the formulas ---------------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def batch():
 
 
 def test_each_rule_is_its_formula(batch):
-    samples, g, V, along = batch
+    samples, g, V, projected_variance = batch
     b, square = len(samples), g @ g
     assert ask(norm_test(0.5), b, g, V) == pytest.approx(V.sum() / (0.25 * square))
     assert ask(noise_scale(3.0, form="plug_in"), b, g, V) == pytest.approx(3 * V.sum() / square)
@@ -61,10 +61,10 @@ def test_each_rule_is_its_formula(batch):
     residual = samples - np.outer(samples @ g / square, g)
     beside = residual.var(axis=0, ddof=1).sum()
     for theta, nu in ((0.1, 5.0), (5.0, 0.1)):
-        wanted = max(along / (theta**2 * square**2), beside / (nu**2 * square))
-        assert ask(inner_product_test(theta, nu), b, g, V, along) == pytest.approx(wanted)
-    alone = ask(inner_product_test(0.3, np.inf), b, g, V, along)
-    assert alone == pytest.approx(along / (0.09 * square**2))
+        wanted = max(projected_variance / (theta**2 * square**2), beside / (nu**2 * square))
+        assert ask(inner_product_test(theta, nu), b, g, V, projected_variance) == pytest.approx(wanted)
+    alone = ask(inner_product_test(0.3, np.inf), b, g, V, projected_variance)
+    assert alone == pytest.approx(projected_variance / (0.09 * square**2))
 
 
 def test_unbiased_forms_correct_the_square_and_double_where_nothing_is_left():
@@ -107,13 +107,13 @@ def test_an_infinite_wish_reaches_the_cap_and_nothing_shrinks_unless_asked():
 
 
 @leaf
-def watch(batch, gradient, variance, along, population, t, history, params):
+def watch(batch, gradient, variance, projected_variance, population, t, history, params):
     """Hands out what a rule is shown: total variance, variance of projections, squared norm."""
     history[0, 0] = history[0, 1] = 0.0
     for j in range(gradient.size):
         history[0, 0] += variance[j]
         history[0, 1] += gradient[j] * gradient[j]
-    history[0, 2] = along
+    history[0, 2] = projected_variance
     return float(batch)
 
 
@@ -152,9 +152,9 @@ def test_rows_show_their_own_variances():
     margins = X[chosen] @ w * y[chosen]
     gradients = -(y[chosen] / (1 + np.exp(margins)))[:, None] * X[chosen] + 0.1 * w
     mean, variance, row = gradients.mean(axis=0), np.empty(4), np.empty(4)
-    along = row_moments(f.sample_gradient, w, f.params, chosen.astype(np.int64), mean, variance, row, 11.0)
+    projected_variance = row_moments(f.sample_gradient, w, f.params, chosen.astype(np.int64), mean, variance, row, 11.0)
     assert variance == pytest.approx(gradients.var(axis=0, ddof=1), rel=1e-12)
-    assert along == pytest.approx(np.var(gradients @ mean, ddof=1), rel=1e-12)
+    assert projected_variance == pytest.approx(np.var(gradients @ mean, ddof=1), rel=1e-12)
 
 
 # ---- plug-in bias: checks A4, A5, A6 --------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Watch(NamedTuple):
 
 
 @leaf
-def watched_adagrad_norm(w, gradient, state, step, t, params):
+def watched_adagrad_norm(w, gradient, state, step_size, t, params):
     """AdaGrad-Norm; row 1 is an average of |G|^2 over about ten steps, row 2 counts the steps before it is there."""
     true = total = 0.0
     for j in range(w.size):
@@ -240,14 +240,14 @@ def watched_adagrad_norm(w, gradient, state, step, t, params):
         state[2, 0] = t
     state[0, 0] += total
     for j in range(w.size):
-        w[j] -= step[j] * gradient[j] / math.sqrt(state[0, 0])
+        w[j] -= step_size[j] * gradient[j] / math.sqrt(state[0, 0])
 
 
 def work(rule, steps, target):
     """Medians of the steps before a ten-step average of |G|^2 is at most `target`, and of the samples by then."""
     f = an.problems.quadratic(CURVATURE)
     start = {"total": lambda d: np.full(d, 0.01), "average": 0.0, "accumulator": 0.0}
-    method = an.Optimizer("watched", watched_adagrad_norm, 1.0, Watch(CURVATURE, target), start)
+    method = an.Optimizer("watched", watched_adagrad_norm, Watch(CURVATURE, target), step_size=1.0, state=start)
     found = an.simulate(f, method, noise=an.noises.gaussian(SIGMA), start=1.0, steps=steps, batch_size=rule, replicas=9,
                         seed=3, records=2000, running_means=False)  # fmt: skip
     passed = found.accumulator[:, -1]

@@ -77,7 +77,7 @@ Peer = Callable[[Cell], Callable[[], np.ndarray]]
 
 def cell(size: Size, method: str, theory: bool, drawn: bool, steps: int) -> Cell:
     """A cell with its records: 100 log-spaced ones at full length, in proportion where the run is shortened."""
-    from anisotropic.plan import record_steps
+    from anisotropic.simulation.layout import record_steps
 
     records = max(2, round(min(RECORDS, size.steps) * steps / size.steps))
     return Cell(method, theory, drawn, size.replicas, steps, size.dim, record_steps(steps, records))

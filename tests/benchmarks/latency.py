@@ -15,8 +15,9 @@ from tempfile import TemporaryDirectory
 FIRST = """
 import numpy as np, anisotropic as an
 h = 1 / np.arange(1.0, 101) ** 2
-f = an.problems.quadratic(h, minimizer=0.9, box=(-1, 1))
-an.simulate(f, an.optimizers.adagrad(step=1.4), noise=an.noises.gaussian(np.sqrt(h)), start=0.0, steps=100, replicas=4)
+f = an.problems.quadratic(h, center=0.9, box=(-1, 1))
+an.simulate(f, an.optimizers.adagrad(step_size=1.4), noise=an.noises.gaussian(np.sqrt(h)), start=0.0, steps=100,
+            replicas=4)
 """
 
 #: Peak resident memory above that before the run, in MB, of (steps, replicas) pairs; the peak is reset by the kernel.
@@ -27,7 +28,7 @@ f = an.problems.quadratic(np.ones(d), box=(-1, 1))
 def kilobytes(field):
     return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read()).group(1))
 def run(steps, replicas, threads):
-    an.simulate(f, an.optimizers.adagrad(step=1.0), noise=an.noises.gaussian(1.0), start=0.0, steps=steps,
+    an.simulate(f, an.optimizers.adagrad(step_size=1.0), noise=an.noises.gaussian(1.0), start=0.0, steps=steps,
                 replicas=replicas, records=1, threads=threads)
 run(2, 2, 2)
 found = {}
@@ -91,7 +92,7 @@ def threads(rounds: int) -> dict[str, float] | str:
     if len(os.sched_getaffinity(0)) < 2:
         return "needs two processors"
     h = 1 / np.arange(1.0, 101) ** 2
-    f, method = an.problems.quadratic(h, minimizer=0.9, box=(-1, 1)), an.optimizers.adagrad(1.0)
+    f, method = an.problems.quadratic(h, center=0.9, box=(-1, 1)), an.optimizers.adagrad(1.0)
     seen: dict[int, list[float]] = {1: [], 2: []}
     for i in range(rounds + 1):
         for count, walls in seen.items():

@@ -107,8 +107,8 @@ def sampler(rounds: int) -> dict[str, float]:
     """ns for one standard normal: ours and NumPy's fastest generator."""
     from numba import njit
 
-    from anisotropic import random
-    from anisotropic.kernels import lanes
+    from anisotropic.compiled import random
+    from anisotropic.simulation.loop import lanes
 
     count, repeats = 256, 4000
 

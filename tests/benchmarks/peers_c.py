@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from cells import CENTRE, METHODS, SEED, STEP, Cell
 
-from anisotropic import random
+from anisotropic.compiled import random
 
 FLAGS = "-fassociative-math -freciprocal-math -fno-signed-zeros -ffp-contract=fast -fno-math-errno -fno-trapping-math"
 POINTERS = ("record", "h", "c", "scale", "lo", "hi", "polynomial", "drawn")

@@ -8,9 +8,9 @@ import numpy as np
 from cells import ADAGRAD_EPS, ADAM, BATCH, CENTRE, SEED, STEP, Cell
 
 import anisotropic as an
-from anisotropic import kernels
-from anisotropic.plan import make_plan
-from anisotropic.random import fill_normals
+from anisotropic.compiled.random import fill_normals
+from anisotropic.simulation import loop
+from anisotropic.simulation.layout import make_plan
 
 
 class Drawn(NamedTuple):
@@ -42,24 +42,24 @@ def optimizer(method):
 
 def prepare(cell: Cell):
     """See `cells.Peer`."""
-    objective = an.problems.quadratic(cell.curvature, minimizer=CENTRE, box=(-1.0, 1.0))
+    objective = an.problems.quadratic(cell.curvature, center=CENTRE, box=(-1.0, 1.0))
     sigma = np.sqrt(cell.curvature)
     noise = an.noises.gaussian(sigma)
     if cell.drawn:
         table = cell.normals().reshape(4, -1)
-        noise = an.Noise("drawn", add_drawn, Drawn(sigma, table, cell.dim), sigma, coordinatewise=True)
+        noise = an.Noise("drawn", add_drawn, Drawn(sigma, table, cell.dim), sigma=sigma, coordinatewise=True)
     start = np.zeros(cell.dim)
     plan = make_plan(objective, optimizer(cell.method), noise, start, cell.record, BATCH, SEED, {}, cell.theory)
     parameters, arrays, sizes, switches, key, record = plan.arguments
     out = np.empty((cell.replicas, record.size, plan.columns))
-    columns = [kernels.COLUMNS.index(n) for n in (
+    columns = [loop.COLUMNS.index(n) for n in (
         "value", "mean_value", "average_value", "gradient_l1", "gradient_l2_squared", "last_gradient_l2_squared"
     )]  # fmt: skip
 
     functions = tuple(None if cell.drawn and f is fill_normals else f for f in plan.functions)
 
     def run():
-        kernels.trajectories(*functions, parameters, arrays, sizes, switches, key, record, 0, cell.replicas, out)
+        loop.trajectories(*functions, parameters, arrays, sizes, switches, key, record, 0, cell.replicas, out)
         return out[:, -1, columns]
 
     return run

@@ -32,8 +32,8 @@ def ready(name, c):
     """Constants for one bound; where it has no tuned step, a step below every cap; for PL, mu below every curvature."""
     b = bounds[name]
     c = c | {"mu": 0.5 * c["L"].min()}
-    if b.tuning is None:
-        c["step"] = c["relative"] * (
+    if b.step_rule is None:
+        c["step_size"] = c["relative"] * (
             0.5 / c["L1"].max() if name == "nonconvex_adagrad_gen" else 0.9 / c["L"].max() if "sgd" in name else 3.0
         )
     return {k: v for k, v in c.items() if k in b.constants}
@@ -43,7 +43,7 @@ def scaled(name, c, factor=1.0, a=1.0):
     """The constants of factor * f(a u) as a function of u."""
     both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
     powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
-    powers["step"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
+    powers["step_size"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
     return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}
 
 
@@ -97,7 +97,7 @@ def test_the_bound_falls_with_the_number_of_updates_to_its_floor(name, c, more):
 
 
 def test_pl_sgd_tends_to_its_floor_from_either_side():
-    c = {"L": [1.0, 3.0], "mu": 0.5, "sigma": 1.0, "M": 2.0, "step": 0.2}
+    c = {"L": [1.0, 3.0], "mu": 0.5, "sigma": 1.0, "M": 2.0, "step_size": 0.2}
     floor = bounds.pl_sgd(T=1e6, Delta=5.0, **c)
     assert floor == pytest.approx(0.2 * 4 / (2 * 2 * 0.5 * (2 - 0.6)), rel=1e-12)
     assert bounds.pl_sgd(T=3, Delta=0.0, **c) < floor < bounds.pl_sgd(T=3, Delta=5.0, **c)

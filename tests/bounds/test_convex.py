@@ -33,12 +33,12 @@ def without(*names, **more):
     return {k: v for k, v in C.items() if k not in names} | more
 
 
-def test_convex_sgd_at_a_given_and_at_the_tuned_step():
-    got = bounds.convex_sgd(step=0.1, **C)
+def test_convex_sgd_at_a_given_and_at_the_tuned_step_size():
+    got = bounds.convex_sgd(step_size=0.1, **C)
     assert got == pytest.approx(norm(R) ** 2 / (2 * 0.1 * T) + 0.1 * norm(SIGMA) ** 2 / (2 * M), rel=1e-12)
     for batch in (0.01, 8.0, 1e9):
         best = min(1 / ((1 + RHO / batch) * L.max()), norm(R) * np.sqrt(batch) / (norm(SIGMA) * np.sqrt(T)))
-        assert bounds.convex_sgd.tuned_step(**without(M=batch)) == pytest.approx(best, rel=1e-12)
+        assert bounds.convex_sgd.tuned_step_size(**without(M=batch)) == pytest.approx(best, rel=1e-12)
         relaxed = (1 + RHO / batch) * L.max() * norm(R) ** 2 / (2 * T) + norm(R) * norm(SIGMA) / np.sqrt(batch * T)
         assert bounds.convex_sgd(**without(M=batch)) <= relaxed * (1 + 1e-12)
         tuned = bounds.convex_sgd.tuned
@@ -48,19 +48,19 @@ def test_convex_sgd_at_a_given_and_at_the_tuned_step():
 def test_the_tuned_step_is_a_minimum():
     for name in ("convex_sgd", "convex_diag_sgd", "convex_sgd_nonsmooth", "convex_adagrad_norm", "convex_adagrad"):
         b, c = bounds[name], without("rho", "eps")
-        best = np.asarray(b.tuned_step(**c))
+        best = np.asarray(b.tuned_step_size(**c))
         value = b(**c)
         for factor in (0.5, 0.9, 1 - 1e-4):
-            assert b(step=best * factor, **c) > value * (1 - 1e-12)
-        if not (b.tuning.cap is not None and b.violations(step=best * 1.001, **c)):
-            assert b(step=best * 1.001, **c) > value * (1 - 1e-12)
+            assert b(step_size=best * factor, **c) > value * (1 - 1e-12)
+        if not (b.step_rule.cap is not None and b.violations(step_size=best * 1.001, **c)):
+            assert b(step_size=best * 1.001, **c) > value * (1 - 1e-12)
 
 
 def test_convex_sgd_proj():
-    step = 0.3 / L.max()
+    step_size = 0.3 / L.max()
     c = without("rho")
-    by_hand = norm(R) ** 2 / (2 * step * T) + step / (2 * M) * np.sum(SIGMA**2 / (1 - step * L))
-    assert bounds.convex_sgd_proj(step=step, **c) == pytest.approx(by_hand, rel=1e-12)
+    by_hand = norm(R) ** 2 / (2 * step_size * T) + step_size / (2 * M) * np.sum(SIGMA**2 / (1 - step_size * L))
+    assert bounds.convex_sgd_proj(step_size=step_size, **c) == pytest.approx(by_hand, rel=1e-12)
     textbook = L.max() * norm(R) ** 2 / T + np.sqrt(2) * norm(R) * norm(SIGMA) / np.sqrt(M * T)
     assert bounds.convex_sgd_proj(**c) <= textbook
     assert bounds.convex_sgd_proj(**c) >= bounds.convex_sgd(**c)
@@ -69,7 +69,7 @@ def test_convex_sgd_proj():
 
 def test_convex_diag_sgd():
     best = np.minimum(1 / (A * L), R * np.sqrt(M) / (np.maximum(SIGMA, 1e-300) * np.sqrt(T)))
-    assert bounds.convex_diag_sgd.tuned_step(**C) == pytest.approx(best, rel=1e-12)
+    assert bounds.convex_diag_sgd.tuned_step_size(**C) == pytest.approx(best, rel=1e-12)
     by_hand = np.sum(R**2 / (2 * best * T) + best * SIGMA**2 / (2 * M))
     assert bounds.convex_diag_sgd(**C) == pytest.approx(by_hand, rel=1e-12)
     relaxed = A * np.sum(L * R**2) / (2 * T) + np.sum(R * SIGMA) / np.sqrt(M * T)
@@ -84,7 +84,7 @@ def test_convex_adagrad_at_the_tuned_step_and_with_one_scalar_step():
     quad = (np.sqrt(smooth) + np.sqrt(smooth + rest)) ** 2 / T
     assert bounds.convex_adagrad(form="quad", **C) == pytest.approx(quad, rel=1e-12)
     width = D.max()
-    scalar = bounds.convex_adagrad(step=width / np.sqrt(2), **without("eps"))
+    scalar = bounds.convex_adagrad(step_size=width / np.sqrt(2), **without("eps"))
     cube = 4 * A * L.sum() * width**2 / T + 2 * np.sqrt(2) * width * SIGMA.sum() / np.sqrt(M * T)
     assert scalar <= cube
     K = (D**2 / width + width) / np.sqrt(2)
@@ -94,10 +94,10 @@ def test_convex_adagrad_at_the_tuned_step_and_with_one_scalar_step():
 def test_the_price_of_learning_a_step_is_smallest_at_d_over_root_two():
     from anisotropic.bounds.convex import K
 
-    best = bounds.convex_adagrad.tuned_step(D=D)
+    best = bounds.convex_adagrad.tuned_step_size(D=D)
     assert best == pytest.approx(D / np.sqrt(2), rel=1e-14)
-    assert sympy.simplify(K.subs(s.step, s.D / sympy.sqrt(2)) - sympy.sqrt(2) * s.D) == 0
-    assert sympy.diff(K, s.step, 2).is_positive
+    assert sympy.simplify(K.subs(s.step_size, s.D / sympy.sqrt(2)) - sympy.sqrt(2) * s.D) == 0
+    assert sympy.diff(K, s.step_size, 2).is_positive
 
 
 def water_level_by_force(c, S):
@@ -153,7 +153,7 @@ def test_convex_adagrad_norm():
     S = bounds.convex_adagrad_norm(form="quad", eps=e, **c) * T
     assert (S - off) ** 2 == pytest.approx(K2 * (2 * A * L.max() * S + T * n**2 / M), rel=1e-12)
     assert simple >= S / T
-    assert bounds.convex_adagrad_norm.tuned_step(D=D) == pytest.approx(w / np.sqrt(2), rel=1e-12)
+    assert bounds.convex_adagrad_norm.tuned_step_size(D=D) == pytest.approx(w / np.sqrt(2), rel=1e-12)
 
 
 def test_nonsmooth():
@@ -176,11 +176,11 @@ def test_convex_adagrad_hp():
 
 
 def test_pl_sgd_is_an_equality_for_a_one_dimensional_quadratic():
-    h, step, n, x0, var = 1.7, 0.4, 30, 2.0, 0.09
-    q = (1 - step * h) ** 2
-    stationary = step * var / (h * (2 - step * h))
+    h, step_size, n, x0, var = 1.7, 0.4, 30, 2.0, 0.09
+    q = (1 - step_size * h) ** 2
+    stationary = step_size * var / (h * (2 - step_size * h))
     exact = 0.5 * h * (q**n * (x0**2 - stationary) + stationary)
-    got = bounds.pl_sgd(L=h, mu=h, sigma=0.3, M=1, T=n, step=step, Delta=0.5 * h * x0**2)
+    got = bounds.pl_sgd(L=h, mu=h, sigma=0.3, M=1, T=n, step_size=step_size, Delta=0.5 * h * x0**2)
     assert got == pytest.approx(exact, rel=1e-12)
 
 

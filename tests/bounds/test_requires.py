@@ -1,20 +1,21 @@
 """Hypotheses are checked on the facts of a run; each one that is not met is a sentence."""
 
+from dataclasses import replace
+
 import pytest
 
 from anisotropic.bounds import Requires
+from anisotropic.records import Facts
 
-FACTS = {
-    "dim": 3,
-    "properties": ["convex", "interior minimizer"],
-    "box": True,
-    "optimizer": "adagrad",
-    "settings": {"preset": "convex", "eps": 0.0},
-    "schedule": "constant",
-    "noise": "gaussian",
-    "law": "gaussian",
-    "batch": "constant",
-}
+FACTS = Facts(
+    dim=3,
+    properties=("convex", "interior minimizer"),
+    box=True,
+    optimizer="adagrad",
+    settings={"preset": "convex", "eps": 0.0},
+    noise="gaussian",
+    law="gaussian",
+)
 INTERIOR = {"convex", "interior minimizer"}
 WANTED = Requires("adagrad", preset="convex", properties=INTERIOR, box=True, laws="gaussian", noises="gaussian")
 
@@ -38,20 +39,20 @@ def test_a_run_that_fits_leaves_nothing_to_say():
     ],
 )
 def test_each_unmet_hypothesis_is_one_sentence(change, sentence):
-    told = WANTED.unmet(FACTS | change)
+    told = WANTED.unmet(replace(FACTS, **change))
     assert len(told) == 1 and sentence in told[0]
 
 
 def test_without_a_box_a_minimizer_is_interior():
     free = Requires("adagrad", properties={"convex", "interior minimizer"}, box=False)
-    assert free.unmet(FACTS | {"box": False, "properties": ["convex"]}) == []
+    assert free.unmet(replace(FACTS, box=False, properties=("convex",))) == []
     assert "clipped to a box; the theorem is about unconstrained" in free.unmet(FACTS)[0]
 
 
 def test_another_optimizer_is_not_also_asked_for_its_preset():
-    assert len(WANTED.unmet(FACTS | {"optimizer": "sgd", "settings": {}})) == 1
+    assert len(WANTED.unmet(replace(FACTS, optimizer="sgd", settings={}))) == 1
 
 
 def test_an_empty_requirement_asks_for_a_constant_step_and_batch_only():
-    assert Requires().unmet({"optimizer": "anything"}) == []
-    assert Requires(schedule=None, batch=None).unmet({"schedule": "x", "batch": "y"}) == []
+    assert Requires().unmet(Facts(optimizer="anything")) == []
+    assert Requires(schedule=None, batch=None).unmet(Facts(schedule="x", batch="y")) == []

@@ -18,9 +18,9 @@ def test_a_sum_is_linear_and_scalars_move_out():
 
 
 def test_a_sum_differentiates_inside_and_by_coordinate():
-    x = s.total(s.L * s.step**2 + s.uniform_step**3 * s.D)
-    assert sympy.diff(x, s.uniform_step) == 3 * s.uniform_step**2 * s.total(s.D)
-    assert sympy.diff(x, s.step) == 2 * s.L * s.step
+    x = s.total(s.L * s.step_size**2 + s.uniform_step_size**3 * s.D)
+    assert sympy.diff(x, s.uniform_step_size) == 3 * s.uniform_step_size**2 * s.total(s.D)
+    assert sympy.diff(x, s.step_size) == 2 * s.L * s.step_size
     with pytest.raises(ValueError, match="maximum over coordinates has no derivative"):
         sympy.diff(s.largest(s.L), s.L)
 
@@ -43,8 +43,8 @@ def test_signs_are_known():
         (s.total(s.L * s.D**2), r"\sum_{j} L_{j} D_{j}^{2}", "sum_j(D_j^2*L_j)"),
         (s.total(s.sigma) ** 2 * s.M, r"M \left(\sum_{j} \sigma_{j}\right)^{2}", "M*sum_j(sigma_j)^2"),
         (s.largest(s.L) * s.T, r"T \max_{j} L_{j}", "T*max_j(L_j)"),
-        (s.T * s.total(s.eps / s.step), r"T \sum_{j} \frac{\epsilon_{j}}{\eta_{j}}", "T*sum_j(eps_j/step_j)"),
-        (s.total(s.L + s.L * s.step**2), r"\sum_{j} L_{j} + \sum_{j} L_{j} \eta_{j}^{2}", None),
+        (s.T * s.total(s.eps / s.step_size), r"T \sum_{j} \frac{\epsilon_{j}}{\eta_{j}}", "T*sum_j(eps_j/step_size_j)"),
+        (s.total(s.L + s.L * s.step_size**2), r"\sum_{j} L_{j} + \sum_{j} L_{j} \eta_{j}^{2}", None),
         (s.total(s.L) * s.total(s.D), r"\left(\sum_{j} D_{j}\right) \sum_{j} L_{j}", None),
         (s.total(s.G_star**2), r"\sum_{j} \left(G^{\star}_{j}\right)^{2}", "sum_j(G_star_j^2)"),
     ],
@@ -56,14 +56,14 @@ def test_printing(expression, latex, text):
 
 
 def test_symbols_survive_a_pickle():
-    x = s.total(s.L * s.step) / s.T
+    x = s.total(s.L * s.step_size) / s.T
     copy = pickle.loads(pickle.dumps(x))
-    assert copy == x and copy.diff(s.step) == x.diff(s.step)
+    assert copy == x and copy.diff(s.step_size) == x.diff(s.step_size)
 
 
 def test_the_two_kinds_of_step_share_one_constant():
-    assert s.step != s.uniform_step
-    assert s.names([s.step, s.uniform_step, s.total(s.eps)]) == {"step", "eps"}
+    assert s.step_size != s.uniform_step_size
+    assert s.names([s.step_size, s.uniform_step_size, s.total(s.eps)]) == {"step_size", "eps"}
 
 
 def test_summand_undoes_total():

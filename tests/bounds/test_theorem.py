@@ -9,7 +9,8 @@ import sympy
 
 from anisotropic import bounds
 from anisotropic.bounds import Bound, Requires, Solver, Source, symbols as s
-from anisotropic.bounds.symbols import L, R, T, total, uniform_step
+from anisotropic.bounds.symbols import L, R, T, total, uniform_step_size
+from anisotropic.records import Facts
 
 H = 1 / np.arange(1.0, 101) ** 2
 GIVEN = {"L": H, "sigma": np.sqrt(H), "D": 2.0, "T": 10_000, "M": 64}
@@ -31,7 +32,7 @@ def test_a_bound_of_ones_own_in_a_few_lines():
     assert mine.terms(L=1.0, R=2.0, T=8) == {"bound": 1.0}
     assert mine.rate(noise=False) == {"T": -1.0, "M": 0.0, "d": 1.0}
     assert r"\frac{2 \sum_{j} L_{j} R_{j}^{2}}{T}" in mine.latex()
-    assert mine.requires.unmet({"optimizer": "adam"})
+    assert mine.requires.unmet(Facts(optimizer="adam"))
     assert "mine" in str(mine)
 
 
@@ -52,18 +53,18 @@ def test_unknown_constants_are_a_type_error_with_the_nearest_name():
 
 
 def test_missing_constants_are_all_listed():
-    with pytest.raises(ValueError, match="needs sigma, T and M; it takes L, sigma, D, eps, step, T, M, rho"):
+    with pytest.raises(ValueError, match="needs sigma, T and M; it takes L, sigma, D, eps, step_size, T, M, rho"):
         bounds.convex_adagrad(L=1, D=1)
     with pytest.raises(ValueError, match="convex_sgd needs R"):
         bounds.convex_sgd(L=1, sigma=1, T=1, M=1, R=None)
-    with pytest.raises(ValueError, match="pl_sgd needs step"):
+    with pytest.raises(ValueError, match="pl_sgd needs step_size"):
         bounds.pl_sgd(L=1, sigma=1, T=1, M=1, mu=1, Delta=1)
 
 
 def test_missing_names_what_a_form_still_needs():
     assert bounds.convex_adagrad.missing(L=1.0, D=None) == ["sigma", "D", "T", "M"]
-    assert bounds.nonconvex_adagrad.missing("bounded", L=1, sigma=1, step=1, T=1, M=1, Delta=1) == ["G"]
-    assert bounds.nonconvex_adagrad.missing(L=1, sigma=1, step=1, T=1, M=1, Delta=1) == []
+    assert bounds.nonconvex_adagrad.missing("bounded", L=1, sigma=1, step_size=1, T=1, M=1, Delta=1) == ["G"]
+    assert bounds.nonconvex_adagrad.missing(L=1, sigma=1, step_size=1, T=1, M=1, Delta=1) == []
 
 
 def test_known_constants_that_are_not_needed_are_ignored():
@@ -83,7 +84,7 @@ def test_known_constants_that_are_not_needed_are_ignored():
         ({"D": np.inf}, "D = inf; expected a finite number"),
         ({"D": "wide"}, "D = 'wide'; expected a number or an array"),
         ({"T": 0}, "T = 0; expected a finite number above 0"),
-        ({"step": 0.0}, "step = 0; expected a finite number above 0"),
+        ({"step_size": 0.0}, "step_size = 0; expected a finite number above 0"),
         ({"d": 7}, "d = 7, but the longest array has 100 entries"),
         ({"d": 2.5}, "d = 2.5; expected a whole number"),
         ({"T": [1.0, 2.0]}, "T differs between coordinates; expected one number"),
@@ -101,26 +102,27 @@ def test_d_is_the_longest_array_else_the_keyword_else_one():
 
 
 def test_a_condition_that_fails_is_a_sentence_with_both_sides():
-    c = {"L": [2.0, 4.0], "sigma": 1.0, "R": 1.0, "T": 9, "M": 1, "step": 0.5}
-    with pytest.raises(ValueError, match=r"does not apply: step <= .*max_j\(L_j\).* does not hold: 0.5 against 0.25"):
+    c = {"L": [2.0, 4.0], "sigma": 1.0, "R": 1.0, "T": 9, "M": 1, "step_size": 0.5}
+    told = r"does not apply: step_size <= .*max_j\(L_j\).* does not hold: 0.5 against 0.25"
+    with pytest.raises(ValueError, match=told):
         bounds.convex_sgd(**c)
     told = bounds.convex_diag_sgd.violations(**c)
     assert len(told) == 1 and "0.5 against 0.25 in coordinate 1" in told[0]
-    assert bounds.convex_sgd.violations(**(c | {"step": 0.25})) == []
-    assert bounds.convex_sgd.violations(**(c | {"step": None})) == []
+    assert bounds.convex_sgd.violations(**(c | {"step_size": 0.25})) == []
+    assert bounds.convex_sgd.violations(**(c | {"step_size": None})) == []
 
 
 def test_violations_lists_what_is_missing_and_every_condition():
-    told = bounds.pl_sgd.violations(L=1.0, step=3.0, rho=0.5, mu=None)
+    told = bounds.pl_sgd.violations(L=1.0, step_size=3.0, rho=0.5, mu=None)
     assert len(told) == 3
     assert "needs sigma, T, M, Delta and mu, which are unknown" in told[0]
     assert "3 against 2" in told[1] and "rho = 0 does not hold" in told[2]
-    assert bounds.convex_sgd.violations(L=1, sigma=1, R=1, T=1, M=1, step=[0.5, 0.25]) == [
-        "step differs between coordinates; the theorem is about one step for all of them"
+    assert bounds.convex_sgd.violations(L=1, sigma=1, R=1, T=1, M=1, step_size=[0.5, 0.25]) == [
+        "step_size differs between coordinates; the theorem is about one step size for all of them"
     ]
-    with pytest.raises(ValueError, match="step differs between coordinates"):
-        bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step=[1, 2])
-    assert bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step=[0.5, 0.5]) > 0
+    with pytest.raises(ValueError, match="step_size differs between coordinates"):
+        bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step_size=[1, 2])
+    assert bounds.convex_sgd(L=1, sigma=1, R=1, T=1, M=1, step_size=[0.5, 0.5]) > 0
 
 
 def test_unknown_forms_and_ids_name_what_there_is():
@@ -133,7 +135,7 @@ def test_unknown_forms_and_ids_name_what_there_is():
 
 
 def test_latex_with_numbers_leaves_the_rest_symbolic():
-    printed = bounds.convex_sgd.latex(L=[1.0, 2.0], sigma=[3.0, 4.0], R=1.0, step=0.5)
+    printed = bounds.convex_sgd.latex(L=[1.0, 2.0], sigma=[3.0, 4.0], R=1.0, step_size=0.5)
     assert printed.endswith(r"\le \frac{2.0}{T} + \frac{6.25}{M}")
     assert r"\frac{4 \sum_{j} L_{j} D_{j}^{2}}{T}" in bounds.convex_adagrad_active.latex(tuned=True)
     assert bounds.convex_sgd._repr_latex_().startswith("$")
@@ -166,7 +168,7 @@ def test_cite_needs_a_source_and_takes_any():
 def test_a_bound_refuses_terms_that_cannot_be_a_number():
     with pytest.raises(ValueError, match="term 'bound' of bound 'x' depends on the coordinate: L_j/T; add it up"):
         Bound("x", "gap", terms=L / T)
-    with pytest.raises(ValueError, match="neither terms nor a solver"):
+    with pytest.raises(ValueError, match="neither terms nor forms"):
         Bound("x", "gap")
     with pytest.raises(ValueError, match="kind = 'above'"):
         Bound("x", "gap", "above", terms=1 / T)
@@ -182,7 +184,7 @@ def _root(values):
 
 def test_a_solver_may_be_the_only_form():
     S = sympy.Symbol("S")
-    b = Bound("x", "gap", solver=Solver(_root, (T,), sympy.Eq(S**2, 2 * T)))
+    b = Bound("x", "gap", forms={"solved": Solver(_root, (T,), sympy.Eq(S**2, 2 * T))})
     assert b.forms == ("solved",) and b(T=8) == 4.0
     assert b.expression == sympy.Eq(S**2, 2 * T) and "S^{2} = 2 T" in b.latex()
     assert b.scaled(0.5)(T=8) == 2.0
@@ -207,20 +209,21 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
     with pytest.raises(ValueError, match="gap = -1; expected a finite number above 0"):
         bounds.convex_sgd.critical_batch_size(gap=-1, **c)
     with pytest.raises(ValueError, match="that of its tuned step; leave step out"):
-        bounds.convex_sgd.critical_batch_size(gap=1, step=0.1, **c)
+        bounds.convex_sgd.critical_batch_size(gap=1, step_size=0.1, **c)
     with pytest.raises(ValueError, match="no term of convex_sgd_nonsmooth depends on M"):
         bounds.convex_sgd_nonsmooth.critical_batch_size(gap=1, R=1.0, G=1.0)
     with pytest.raises(ValueError, match="is not a power of T"):
-        bounds.pl_sgd.critical_batch_size(gap=1, Delta=1, mu=1, step=0.1, **c)
+        bounds.pl_sgd.critical_batch_size(gap=1, Delta=1, mu=1, step_size=0.1, **c)
     with pytest.raises(ValueError, match="fixed = 'M'"):
         bounds.convex_sgd.critical_batch_size_formula("M")
 
 
 def test_a_tuned_step_without_a_stationary_point_is_refused():
     with pytest.raises(ValueError, match="holds no step to tune"):
-        Bound("x", "gap", terms=1 / T, tuning=bounds.Tuning(1 / T)).tuned_step(T=1)
+        Bound("x", "gap", terms=1 / T, step_rule=bounds.StepRule(1 / T)).tuned_step_size(T=1)
     with pytest.raises(ValueError, match="0 stationary steps"):
-        Bound("x", "gap", terms=uniform_step / T, tuning=bounds.Tuning(uniform_step / T)).tuned_step(T=1)
+        rule = bounds.StepRule(uniform_step_size / T)
+        Bound("x", "gap", terms=uniform_step_size / T, step_rule=rule).tuned_step_size(T=1)
     with pytest.raises(ValueError, match="tuned step of convex_sgd_nonsmooth is unbounded"):
         bounds.convex_sgd_nonsmooth(R=1.0, G=0.0, T=4)
 

@@ -50,15 +50,15 @@ def walk(value, gradient, update, start, T, noise, p=0.5, box=None, rho=0.0):
     return Exact(means[0], after, end, means[1], means[2], means[3], np.mean(gaps[:-1], axis=0), weights)
 
 
-def sgd(step):
-    return lambda w, g, t, state: (w - step * g, state)
+def sgd(step_size):
+    return lambda w, g, t, state: (w - step_size * g, state)
 
 
-def sign_sgd(step):
-    return lambda w, g, t, state: (w - step * np.sign(g), state)
+def sign_sgd(step_size):
+    return lambda w, g, t, state: (w - step_size * np.sign(g), state)
 
 
-def adagrad(step, eps=0.0, norm=False, inside=False, beta=None):
+def adagrad(step_size, eps=0.0, norm=False, inside=False, beta=None):
     """AdaGrad with eps outside the root, or with v_0 = eps^2 (`inside`); AdaGrad-Norm; RMSProp with `beta`."""
 
     def update(w, g, t, state):
@@ -66,7 +66,7 @@ def adagrad(step, eps=0.0, norm=False, inside=False, beta=None):
         square = np.sum(g**2, axis=1, keepdims=True) if norm else g**2
         v = v + square if beta is None else beta * v + (1 - beta) * square
         root = np.sqrt(v) + (0.0 if inside else eps)
-        return w - step * np.divide(g, root, out=np.zeros_like(g), where=root > 0), v
+        return w - step_size * np.divide(g, root, out=np.zeros_like(g), where=root > 0), v
 
     return update
 

@@ -58,7 +58,7 @@ def test_the_weighted_logarithms_are_largest_where_gibbs_says():
         assert np.sum(w * np.log(at / start)) == pytest.approx(cap)
 
 
-def strong_growth_paths(H, start, step, eps, rho, norm, T=3000, paths=200, seed=0):
+def strong_growth_paths(H, start, step_size, eps, rho, norm, T=3000, paths=200, seed=0):
     """AdaGrad(-Norm) with Gaussian noise of relative variance rho, isotropic or by coordinate: NumPy only."""
     rng, d = np.random.default_rng(seed), len(start)
     w, v = np.tile(start, (paths, 1)), np.full((paths, 1 if norm else d), eps**2)
@@ -70,38 +70,39 @@ def strong_growth_paths(H, start, step, eps, rho, norm, T=3000, paths=200, seed=
         spread = np.linalg.norm(G, axis=1, keepdims=True) / np.sqrt(d) if norm else np.abs(G)
         g = G + np.sqrt(rho) * spread * rng.normal(size=(paths, d))
         v += np.sum(g**2, axis=1, keepdims=True) if norm else g**2
-        w -= step * g / np.sqrt(v)
+        w -= step_size * g / np.sqrt(v)
     return np.sqrt(v), squares, l1 / T
 
 
-@pytest.mark.parametrize(("eta", "step", "eps"), CELLS)
-def test_adagrad_norm_keeps_to_its_constants(eta, step, eps):
+@pytest.mark.parametrize(("eta", "step_size", "eps"), CELLS)
+def test_adagrad_norm_keeps_to_its_constants(eta, step_size, eps):
     """Check A3, on the quadratic of 20 coordinates with curvature from 1 to 0.1."""
     h = np.geomspace(1.0, 0.1, 20)
-    T = 3000 if (eta, step, eps) == CELLS[0] else 600
-    roots, squares, _ = strong_growth_paths(np.diag(h), np.ones(20), step, eps, eta**2, norm=True, T=T)
+    T = 3000 if (eta, step_size, eps) == CELLS[0] else 600
+    roots, squares, _ = strong_growth_paths(np.diag(h), np.ones(20), step_size, eps, eta**2, norm=True, T=T)
     gap, total = 0.5 * h.sum(), squares.sum(axis=1)
-    found = bounds.strong_growth_constants(h, gap, eps, step, eta**2, first_gradient=float(h @ h))
+    found = bounds.strong_growth_constants(h, gap, eps, step_size, eta**2, first_gradient=float(h @ h))
     assert 0.002 * found.B < roots.mean() < found.B
     assert np.sqrt(total).mean() < np.sqrt(found.A * found.B)
-    claim = bounds.adagrad_norm_strong_growth(L=h, Delta=gap, eps=eps, step=step, rho=eta**2, delta=0.05, T=T)
+    claim = bounds.adagrad_norm_strong_growth(L=h, Delta=gap, eps=eps, step_size=step_size, rho=eta**2, delta=0.05, T=T)
     assert np.quantile(total / T, 0.95) < found.A * found.B / (0.05**2 * T) <= claim
 
 
-@pytest.mark.parametrize(("eta", "step", "eps"), CELLS)
-def test_adagrad_keeps_to_its_constants(eta, step, eps):
+@pytest.mark.parametrize(("eta", "step_size", "eps"), CELLS)
+def test_adagrad_keeps_to_its_constants(eta, step_size, eps):
     rng = np.random.default_rng(3)
     q = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     H = q @ np.diag(np.geomspace(1.0, 0.05, 6)) @ q.T
     L, start = np.abs(H).sum(axis=1), np.ones(6)
     T = 400
-    _, _, mean = strong_growth_paths(H, start, step, eps, eta**2, norm=False, T=T)
-    claim = bounds.adagrad_strong_growth(L=L, Delta=0.5 * start @ H @ start, eps=eps, step=step, rho=eta**2, T=T)
+    _, _, mean = strong_growth_paths(H, start, step_size, eps, eta**2, norm=False, T=T)
+    gap = 0.5 * start @ H @ start
+    claim = bounds.adagrad_strong_growth(L=L, Delta=gap, eps=eps, step_size=step_size, rho=eta**2, T=T)
     assert 1e-6 * claim < mean.mean() < claim
 
 
 def test_the_parts_sum_to_a_b_over_delta_squared_t():
-    given = dict(L=[1.0, 0.2], Delta=2.0, eps=0.5, step=0.7, rho=0.3)
+    given = dict(L=[1.0, 0.2], Delta=2.0, eps=0.5, step_size=0.7, rho=0.3)
     found = bounds.strong_growth_constants(**given)
     b = bounds.adagrad_norm_strong_growth
     assert b(**given, delta=0.1, T=100) == pytest.approx(found.A * found.B)
@@ -140,20 +141,20 @@ def test_adagrad_norm_at_a_fixed_batch_follows_its_asymptotics():
         if t >= 3600:
             squares.append(np.mean((w * h) ** 2, axis=0).sum())
         w -= 0.5 * g / np.sqrt(v)
-    expected = facts.fixed_batch(h, sigma, step=0.5, batch_size=4, steps=3800)
+    expected = facts.fixed_batch(h, sigma, step_size=0.5, batch_size=4, steps=3800)
     assert np.mean(squares) == pytest.approx(expected.gradient_l2_squared, rel=0.15)
-    at_end = facts.fixed_batch(h, sigma, step=0.5, batch_size=4, steps=4000)
+    at_end = facts.fixed_batch(h, sigma, step_size=0.5, batch_size=4, steps=4000)
     assert v.mean() == pytest.approx(at_end.accumulator, rel=0.1)
 
 
-@pytest.mark.parametrize("step", [0.05, 0.5, 1.5])
-def test_stationary_variance_of_sgd(step):
+@pytest.mark.parametrize("step_size", [0.05, 0.5, 1.5])
+def test_stationary_variance_of_sgd(step_size):
     """Check A12: 4,000 paths; |z| < 4 for three coordinates."""
     h, sigma, rng = np.array([1.0, 0.7, 0.5]), np.array([1.0, 2.0, 0.5]), np.random.default_rng(5)
-    predicted = facts.stationary_variance(h, sigma, step=step, batch_size=4)
+    predicted = facts.stationary_variance(h, sigma, step_size=step_size, batch_size=4)
     w = np.zeros((4000, 3))
-    for _ in range(int(40 / step)):
-        w = w - step * (h * w + sigma / 2 * rng.choice([-1.0, 1.0], size=w.shape))
+    for _ in range(int(40 / step_size)):
+        w = w - step_size * (h * w + sigma / 2 * rng.choice([-1.0, 1.0], size=w.shape))
     square = w**2
     z = (square.mean(axis=0) - predicted) / (square.std(axis=0) / np.sqrt(4000))
     assert np.abs(z).max() < 4
@@ -189,7 +190,7 @@ def test_halving_after_phases_of_fixed_length_stalls():
 
 
 def test_unstable_steps_and_uneven_lists_are_refused():
-    with pytest.raises(ValueError, match="step x curvature = 2; SGD has a stationary law below 2 only"):
-        facts.stationary_variance(2.0, 1.0, step=1.0)
+    with pytest.raises(ValueError, match="step size x curvature = 2; SGD has a stationary law below 2 only"):
+        facts.stationary_variance(2.0, 1.0, step_size=1.0)
     with pytest.raises(ValueError, match="2 steps and 1 lengths; expected one length for each step"):
         facts.remaining_bias(1.0, [0.1, 0.2], [3])

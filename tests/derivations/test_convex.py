@@ -63,16 +63,16 @@ def test_regret_lemma_against_adversarial_gradients():
     for _ in range(300):
         T, d = 30, 3
         lo, hi = -rng.random(d), rng.random(d)
-        step, eps = rng.uniform(0.05, 3, d), rng.uniform(0, 1, d) * rng.integers(0, 2)
+        step_size, eps = rng.uniform(0.05, 3, d), rng.uniform(0, 1, d) * rng.integers(0, 2)
         w, star, v, regret = lo + rng.random(d) * (hi - lo), lo + rng.random(d) * (hi - lo), np.zeros(d), 0.0
         for _t in range(T):
             gradient = np.sign(w - star) * rng.exponential(1, d) if rng.random() < 0.7 else rng.normal(size=d) * 10
             regret += gradient @ (w - star)
             v += gradient**2
-            w = np.clip(w - step * gradient / (np.sqrt(v) + eps), lo, hi)
+            w = np.clip(w - step_size * gradient / (np.sqrt(v) + eps), lo, hi)
         width = hi - lo
-        price = width**2 / (2 * step) + step
-        assert regret <= price @ np.sqrt(v) + np.sum(eps * width**2 / (2 * step)) + 1e-9
+        price = width**2 / (2 * step_size) + step_size
+        assert regret <= price @ np.sqrt(v) + np.sum(eps * width**2 / (2 * step_size)) + 1e-9
 
 
 def test_the_quadratic_in_the_root_of_S():
@@ -160,17 +160,17 @@ def worst_ratio(name, rng, make, update_for, count=250, form=None, measure="mean
     for _ in range(count):
         value, gradient, start, known, walk_ = setting(rng, make)
         known, walk_ = known | fixed, walk_ | {k: v for k, v in fixed.items() if k == "rho"}
-        step = b.tuned_step(**known) * np.exp(rng.uniform(-2, 0)) if rng.random() < 0.5 else b.tuned_step(**known)
-        step = step if np.all(np.asarray(step) > 1e-200) else np.asarray(step) + 1e-12
-        got = update_for(value, gradient, start, step, walk_)
-        claim = b(form=form or b.forms[-1], step=step, **known)
+        step_size = b.tuned_step_size(**known) * (np.exp(rng.uniform(-2, 0)) if rng.random() < 0.5 else 1.0)
+        step_size = step_size if np.all(np.asarray(step_size) > 1e-200) else np.asarray(step_size) + 1e-12
+        got = update_for(value, gradient, start, step_size, walk_)
+        claim = b(form=form or b.forms[-1], step_size=step_size, **known)
         worst = max(worst, getattr(got, measure) / claim if claim > 0 else 0.0)
     return worst
 
 
 def test_convex_sgd_holds_exactly(exact, convex_instances):
-    def run(value, gradient, start, step, w):
-        return exact.walk(value, gradient, exact.sgd(step), start, **w)
+    def run(value, gradient, start, step_size, w):
+        return exact.walk(value, gradient, exact.sgd(step_size), start, **w)
 
     rng = np.random.default_rng(3)
     assert 0.5 < worst_ratio("convex_sgd", rng, convex_instances, run) <= 1 + 1e-9
@@ -181,8 +181,8 @@ def test_convex_sgd_holds_exactly(exact, convex_instances):
 
 @pytest.mark.parametrize("form", ["simple", "quad", "tight", "sharp"])
 def test_convex_adagrad_holds_exactly_in_every_form(exact, convex_instances, form):
-    def run(value, gradient, start, step, w):
-        return exact.walk(value, gradient, exact.adagrad(step), start, **w)
+    def run(value, gradient, start, step_size, w):
+        return exact.walk(value, gradient, exact.adagrad(step_size), start, **w)
 
     worst = worst_ratio("convex_adagrad", np.random.default_rng(4), convex_instances, run, count=120, form=form)
     assert 0.02 < worst <= 1
@@ -190,8 +190,8 @@ def test_convex_adagrad_holds_exactly_in_every_form(exact, convex_instances, for
 
 @pytest.mark.parametrize("form", ["simple", "quad", "sharp"])
 def test_convex_adagrad_norm_holds_exactly_in_every_form(exact, convex_instances, form):
-    def run(value, gradient, start, step, w):
-        return exact.walk(value, gradient, exact.adagrad(step, norm=True), start, **w)
+    def run(value, gradient, start, step_size, w):
+        return exact.walk(value, gradient, exact.adagrad(step_size, norm=True), start, **w)
 
     worst = worst_ratio("convex_adagrad_norm", np.random.default_rng(5), convex_instances, run, count=120, form=form)
     assert 0.02 < worst <= 1
@@ -218,9 +218,9 @@ def test_active_constraints_hold_exactly(exact, form):
         got = exact.walk(value, gradient, exact.adagrad(np.sqrt(2)), start, **walk_)
         claim = bounds.convex_adagrad_active(form=form, G_star=h * np.abs(star - centre), **known)
         worst["convex_adagrad_active"] = max(worst["convex_adagrad_active"], got.mean_gap / claim)
-        step = bounds.convex_sgd_proj.tuned_step(**known)
-        got = exact.walk(value, gradient, exact.sgd(step), start, **walk_)
-        ratio = got.mean_gap_after / bounds.convex_sgd_proj(step=step, **known)
+        step_size = bounds.convex_sgd_proj.tuned_step_size(**known)
+        got = exact.walk(value, gradient, exact.sgd(step_size), start, **walk_)
+        ratio = got.mean_gap_after / bounds.convex_sgd_proj(step_size=step_size, **known)
         worst["convex_sgd_proj"] = max(worst["convex_sgd_proj"], ratio)
     assert all(0.02 < ratio <= 1 for ratio in worst.values()), worst
 
@@ -241,8 +241,8 @@ def test_nonsmooth_holds_exactly(exact):
         walk_ = {"T": T, "noise": sigma, "p": rng.uniform(0.1, 0.9), "box": (-1, 1)}
         got = exact.walk(value, gradient, exact.adagrad(np.sqrt(2)), start, **walk_)
         worst = max(worst, got.mean_gap / bounds.convex_adagrad_nonsmooth(**known))
-        step = bounds.convex_sgd_nonsmooth.tuned_step(**known)
-        got = exact.walk(value, gradient, exact.sgd(step), start, **walk_)
+        step_size = bounds.convex_sgd_nonsmooth.tuned_step_size(**known)
+        got = exact.walk(value, gradient, exact.sgd(step_size), start, **walk_)
         worst = max(worst, got.mean_gap / bounds.convex_sgd_nonsmooth(**known))
     assert 0.1 < worst <= 1
 
@@ -252,14 +252,14 @@ def test_pl_sgd_holds_exactly_for_the_function_with_two_curvatures(exact):
     for _ in range(100):
         h = rng.uniform(0.2, 3, 2)
         sigma, start, T = rng.uniform(0, 2, 2), rng.uniform(-2, 2, 2), int(rng.integers(1, 8))
-        step = rng.uniform(0.05, 1.9) / h.max()
+        step_size = rng.uniform(0.05, 1.9) / h.max()
         known = {"L": h, "mu": h.min(), "sigma": sigma, "M": 1.0, "T": T, "Delta": 0.5 * np.sum(h * start**2)}
-        if bounds.pl_sgd.violations(step=step, **known):
+        if bounds.pl_sgd.violations(step_size=step_size, **known):
             continue
         got = exact.walk(
-            lambda w, h=h: 0.5 * np.sum(h * w**2, axis=1), lambda w, h=h: h * w, exact.sgd(step), start, T, sigma
+            lambda w, h=h: 0.5 * np.sum(h * w**2, axis=1), lambda w, h=h: h * w, exact.sgd(step_size), start, T, sigma
         )
-        worst = max(worst, got.gap / bounds.pl_sgd(step=step, **known))
+        worst = max(worst, got.gap / bounds.pl_sgd(step_size=step_size, **known))
     assert 0.3 < worst <= 1 + 1e-9
 
 

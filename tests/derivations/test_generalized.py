@@ -55,11 +55,11 @@ def test_the_step_cap_is_where_the_last_share_reaches_one():
     cap = float(sp.nsolve(kappa_symbol() * c / 2 - 1, c, 1.2))
     assert cap == pytest.approx(1.2564, abs=1e-4)
     known = {"L0": 1.0, "L1": 2.0, "sigma": 0.0, "Delta": 1.0, "T": 100, "M": 1, "eps": 0.1}
-    assert bounds.nonconvex_adagrad_gen(form="solved", step=0.98 * cap / 2, **known) > 0
+    assert bounds.nonconvex_adagrad_gen(form="solved", step_size=0.98 * cap / 2, **known) > 0
     with pytest.raises(ValueError, match="does not hold"):
-        bounds.nonconvex_adagrad_gen(form="solved", step=1.01 * cap / 2, **known)
+        bounds.nonconvex_adagrad_gen(form="solved", step_size=1.01 * cap / 2, **known)
     with pytest.raises(ValueError, match="step . max L1_j = 1.13.* is too large for this form; it holds below 0.98"):
-        bounds.nonconvex_adagrad_gen(form="readable", step=0.9 * cap / 2, **known)
+        bounds.nonconvex_adagrad_gen(form="readable", step_size=0.9 * cap / 2, **known)
 
 
 def kappa_symbol():
@@ -74,7 +74,7 @@ def test_readable_corollary():
 
 
 def test_without_L1_it_is_the_smooth_theorem():
-    c_ = {"sigma": [0.5, 1.0], "Delta": 2.0, "T": 500, "M": 3, "eps": 0.01, "step": 0.3}
+    c_ = {"sigma": [0.5, 1.0], "Delta": 2.0, "T": 500, "M": 3, "eps": 0.01, "step_size": 0.3}
     smooth = bounds.nonconvex_adagrad(form="solved", L=[1.0, 3.0], **c_)
     general = bounds.nonconvex_adagrad_gen(form="solved", L0=[1.0, 3.0], L1=0.0, **c_)
     assert general == pytest.approx(smooth, rel=1e-6)
@@ -100,13 +100,13 @@ def test_theta_is_the_minimum_of_a_quotient_that_falls_then_rises():
 
 def test_solved_form_is_the_best_theta_of_the_statement():
     """With G the value times sqrt(T): G^2 <= Q (C + G) for every theta, with equality for the best of them."""
-    step, eps = 0.3, 0.1
+    step_size, eps = 0.3, 0.1
     s_, k = KNOWN["sigma"] / 2, kappa(0.6)
-    G = 10 * bounds.nonconvex_adagrad_gen(form="solved", step=step, eps=eps, **KNOWN)
+    G = 10 * bounds.nonconvex_adagrad_gen(form="solved", step_size=step_size, eps=eps, **KNOWN)
     logs = 2 * np.log(1 + (10 * s_ + G) / eps)
     C = np.sum(np.sqrt(eps**2 + s_**2)) + 10 * np.sum(s_)
     th = np.geomspace(0.2, 100, 20_001)[:, None]
-    Q = 1 / step + np.sum((np.sqrt(2) * s_ + k * step / 2 * (1 + th * KNOWN["L1"] * s_)) * logs, axis=1)
+    Q = 1 / step_size + np.sum((np.sqrt(2) * s_ + k * step_size / 2 * (1 + th * KNOWN["L1"] * s_)) * logs, axis=1)
     Q = Q / (1 - k * 0.6 / 2 * np.sqrt(1 + th[:, 0] ** -2))
     ratio = (Q * (C + G) / G**2)[Q > 0]
     assert ratio.min() == pytest.approx(1, abs=1e-6) and ratio.min() > 1 - 1e-10
@@ -114,10 +114,10 @@ def test_solved_form_is_the_best_theta_of_the_statement():
 
 def test_solved_form_falls_then_rises_in_the_step():
     steps = np.geomspace(1e-4, 0.62, 300)
-    values = [bounds.nonconvex_adagrad_gen(form="solved", step=x, eps=0.1, **KNOWN) for x in steps]
+    values = [bounds.nonconvex_adagrad_gen(form="solved", step_size=x, eps=0.1, **KNOWN) for x in steps]
     assert np.count_nonzero(np.diff(np.sign(np.diff(values)))) == 1
     assert all(
-        solved <= bounds.nonconvex_adagrad_gen(form="readable", step=x, eps=0.1, **KNOWN)
+        solved <= bounds.nonconvex_adagrad_gen(form="readable", step_size=x, eps=0.1, **KNOWN)
         for x, solved in zip(steps, values, strict=True)
         if x < 0.48
     )
@@ -128,7 +128,7 @@ def test_the_theorem_holds_exactly(exact):
     for _ in range(120):
         level, start, T = rng.uniform(0.3, 2, 2), rng.uniform(-2, 2, 2), int(rng.integers(1, 8))
         sigma, e = rng.uniform(0, 2, 2) * rng.integers(0, 2), 10 ** rng.uniform(-2, 0)
-        step = rng.uniform(0.02, 0.55) / level.max()
+        step_size = rng.uniform(0.02, 0.55) / level.max()
 
         def value(w, level=level):
             return np.sum((np.cosh(level * w) - 1) / level**2, axis=1)
@@ -136,9 +136,10 @@ def test_the_theorem_holds_exactly(exact):
         def gradient(w, level=level):
             return np.sinh(level * w) / level
 
-        got = exact.walk(value, gradient, exact.adagrad(step, e, inside=True), start, T, sigma, rng.uniform(0.05, 0.95))
+        method, share = exact.adagrad(step_size, e, inside=True), rng.uniform(0.05, 0.95)
+        got = exact.walk(value, gradient, method, start, T, sigma, share)
         known = {"L0": 1.0, "L1": level, "sigma": sigma, "T": T, "M": 1, "eps": e, "Delta": value(start[None])[0]}
         for form in worst:
-            ratio = got.l1 / bounds.nonconvex_adagrad_gen(form=form, step=step, **known)
+            ratio = got.l1 / bounds.nonconvex_adagrad_gen(form=form, step_size=step_size, **known)
             worst[form] = max(worst[form], ratio)
     assert all(0.02 < ratio <= 1 for ratio in worst.values()), worst

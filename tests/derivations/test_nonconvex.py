@@ -6,8 +6,8 @@ import sympy as sp
 from scipy.special import ndtr
 
 from anisotropic import bounds
+from anisotropic.bounds.fixed_point import NOISE_COST, fixed_point, root
 from anisotropic.bounds.nonconvex import GAUSSIAN_LOSS
-from anisotropic.bounds.stationary import NOISE_COST, fixed_point, root
 
 a, g, s, v, x, y = sp.symbols("a g s v x y", positive=True)
 A, B, C, G, Q, lam, eta, L, eps = sp.symbols("A B C G Q lam eta L eps", positive=True)
@@ -141,12 +141,12 @@ def test_reach_of_the_gradient_along_a_path(cosine_instances):
     for _ in range(200):
         value, gradient, smooth = cosine_instances(rng)
         w = rng.uniform(-5, 5, (1, 2))
-        delta, step, T = value(w)[0], 10 ** rng.uniform(-2, 1), 20
+        delta, step_size, T = value(w)[0], 10 ** rng.uniform(-2, 1), 20
         sign = rng.choice([-1, 1], (T, 2))
-        limit = np.sqrt(2 * smooth * delta) + step * T * np.sqrt(smooth * smooth.sum())
+        limit = np.sqrt(2 * smooth * delta) + step_size * T * np.sqrt(smooth * smooth.sum())
         for t in range(T):
             assert np.all(np.abs(gradient(w)) <= limit + 1e-12)
-            w = w + step * sign[t]
+            w = w + step_size * sign[t]
 
 
 # ---- AdaGrad without noise ------------------------------------------------------------------------------------------
@@ -188,9 +188,9 @@ def test_deterministic_tight_form_is_above_every_feasible_point_and_below_the_re
     closest = np.inf
     for _ in range(30):
         smooth, e = rng.uniform(0.1, 3, 3), 10 ** rng.uniform(-3, 0.5, 3)
-        step, delta, T = 10 ** rng.uniform(-1, 0.5), 10 ** rng.uniform(-2, 1), 9.0
-        peak, room = step * smooth, delta / step
-        c = {"L": smooth, "eps": e, "step": step, "Delta": delta, "T": T}
+        step_size, delta, T = 10 ** rng.uniform(-1, 0.5), 10 ** rng.uniform(-2, 1), 9.0
+        peak, room = step_size * smooth, delta / step_size
+        c = {"L": smooth, "eps": e, "step_size": step_size, "Delta": delta, "T": T}
         claim = bounds.nonconvex_adagrad_det(form="tight", **c) * 3
         assert claim / 3 <= bounds.nonconvex_adagrad_det(**c) * (1 + 1e-12)
         U = np.maximum(e, np.maximum(e, peak) * 10 ** rng.uniform(-0.5, 3, (40_000, 3)))
@@ -238,15 +238,15 @@ def cases(rng, make, count):
 def test_nonconvex_sgd_and_sign_hold_exactly(exact, cosine_instances):
     rng, worst = np.random.default_rng(6), {}
     for value, gradient, start, known, walk_ in cases(rng, cosine_instances, 150):
-        step = rng.uniform(0.05, 1.95) / known["L"].max()
-        got = exact.walk(value, gradient, exact.sgd(step), start, **walk_)
-        ratio = {"nonconvex_sgd": got.l2_squared / bounds.nonconvex_sgd(step=step, **known)}
+        step_size = rng.uniform(0.05, 1.95) / known["L"].max()
+        got = exact.walk(value, gradient, exact.sgd(step_size), start, **walk_)
+        ratio = {"nonconvex_sgd": got.l2_squared / bounds.nonconvex_sgd(step_size=step_size, **known)}
         steps = rng.uniform(0.05, 1, 2) / known["L"]
         got = exact.walk(value, gradient, exact.sgd(steps), start, **walk_)
-        ratio["nonconvex_diag_sgd"] = got.l1 / bounds.nonconvex_diag_sgd(step=steps, **known)
-        step = 10 ** rng.uniform(-2, 0)
-        got = exact.walk(value, gradient, exact.sign_sgd(step), start, **walk_)
-        ratio["nonconvex_signsgd"] = got.l1 / bounds.nonconvex_signsgd(step=step, **known)
+        ratio["nonconvex_diag_sgd"] = got.l1 / bounds.nonconvex_diag_sgd(step_size=steps, **known)
+        step_size = 10 ** rng.uniform(-2, 0)
+        got = exact.walk(value, gradient, exact.sign_sgd(step_size), start, **walk_)
+        ratio["nonconvex_signsgd"] = got.l1 / bounds.nonconvex_signsgd(step_size=step_size, **known)
         worst = {k: max(r, worst.get(k, 0)) for k, r in ratio.items()}
     assert all(0.4 < r <= 1 for r in worst.values()), worst
 
@@ -254,29 +254,30 @@ def test_nonconvex_sgd_and_sign_hold_exactly(exact, cosine_instances):
 def test_nonconvex_sgd_with_affine_noise_holds_exactly(exact, cosine_instances):
     rng, worst = np.random.default_rng(7), 0.0
     for value, gradient, start, known, walk_ in cases(rng, cosine_instances, 60):
-        step = rng.uniform(0.05, 1.95) / (3 * known["L"].max())
-        got = exact.walk(value, gradient, exact.sgd(step), start, rho=2.0, **walk_)
-        worst = max(worst, got.l2_squared / bounds.nonconvex_sgd(step=step, rho=2.0, **known))
+        step_size = rng.uniform(0.05, 1.95) / (3 * known["L"].max())
+        got = exact.walk(value, gradient, exact.sgd(step_size), start, rho=2.0, **walk_)
+        worst = max(worst, got.l2_squared / bounds.nonconvex_sgd(step_size=step_size, rho=2.0, **known))
     assert 0.4 < worst <= 1
 
 
 def test_adaptive_methods_hold_exactly(exact, cosine_instances):
     rng, worst = np.random.default_rng(8), {}
     for value, gradient, start, known, walk_ in cases(rng, cosine_instances, 120):
-        step, e, beta = 10 ** rng.uniform(-1.5, 0.5), 10 ** rng.uniform(-2, 0.5), rng.uniform(0.3, 0.95)
-        known |= {"step": step, "eps": e}
+        step_size, e, beta = 10 ** rng.uniform(-1.5, 0.5), 10 ** rng.uniform(-2, 0.5), rng.uniform(0.3, 0.95)
+        known |= {"step_size": step_size, "eps": e}
         ratio = {}
-        got = exact.walk(value, gradient, exact.adagrad(step, e, inside=True), start, **walk_)
-        reach = np.sqrt(2 * known["L"] * known["Delta"]) + step * known["T"] * np.sqrt(known["L"] * known["L"].sum())
+        got = exact.walk(value, gradient, exact.adagrad(step_size, e, inside=True), start, **walk_)
+        far = step_size * known["T"] * np.sqrt(known["L"] * known["L"].sum())
+        reach = np.sqrt(2 * known["L"] * known["Delta"]) + far
         for form in bounds.nonconvex_adagrad.forms:
             c = known | {"G": np.sqrt(reach**2 + known["sigma"] ** 2)}
             ratio[form] = got.l1 / bounds.nonconvex_adagrad(form=form, **c)
         if not np.any(known["sigma"]):
             for form in bounds.nonconvex_adagrad_det.forms:
                 ratio["det " + form] = got.l1 / bounds.nonconvex_adagrad_det(form=form, **known)
-        got = exact.walk(value, gradient, exact.adagrad(step, e, norm=True, inside=True), start, **walk_)
+        got = exact.walk(value, gradient, exact.adagrad(step_size, e, norm=True, inside=True), start, **walk_)
         ratio["norm"] = got.l2 / bounds.nonconvex_adagrad_norm(**known)
-        got = exact.walk(value, gradient, exact.adagrad(step, e, inside=True, beta=beta), start, **walk_)
+        got = exact.walk(value, gradient, exact.adagrad(step_size, e, inside=True, beta=beta), start, **walk_)
         ratio["rmsprop"] = got.l1 / bounds.nonconvex_rmsprop(beta=beta, **known)
         worst = {k: max(ratio.get(k, 0), worst.get(k, 0)) for k in {*ratio, *worst}}
     assert len(worst) == 7 and all(0.02 < r <= 1 for r in worst.values()), worst

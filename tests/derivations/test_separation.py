@@ -42,14 +42,14 @@ def test_the_lower_bound_holds_for_every_step_and_is_met_at_the_largest():
     for _ in range(40):
         h, R, T = 10 ** rng.uniform(-4, 0, 5), rng.uniform(0.1, 2, 5), int(rng.integers(2, 60))
         claim = bounds.sgd_separation_lower(L=h, R=R, T=T)
-        for step in np.append(np.geomspace(1e-3, 2, 40), 2.0) / h.max():
-            path = R * (1 - step * h) ** np.arange(T)[:, None]
+        for step_size in np.append(np.geomspace(1e-3, 2, 40), 2.0) / h.max():
+            path = R * (1 - step_size * h) ** np.arange(T)[:, None]
             average = 0.5 * np.sum(h * path.mean(axis=0) ** 2)
             assert average >= claim * (1 - 1e-12)
             closest = min(closest, average / claim)
     assert closest < 1.3
-    with pytest.raises(ValueError, match=r"step <= 2/max_j\(L_j\) does not hold: 3 against 2"):
-        bounds.sgd_separation_lower(L=1.0, R=1.0, T=10, step=3.0)
+    with pytest.raises(ValueError, match=r"step_size <= 2/max_j\(L_j\) does not hold: 3 against 2"):
+        bounds.sgd_separation_lower(L=1.0, R=1.0, T=10, step_size=3.0)
 
 
 def test_the_separation_is_proven_with_numbers():

@@ -45,13 +45,13 @@ def rotated(rng, d):
     return H, np.abs(H).sum(axis=1)
 
 
-def descend(H, start, step, eps_, T, norm=False, inside=False):
+def descend(H, start, step_size, eps_, T, norm=False, inside=False):
     w, v, gaps = start.copy(), np.full(start.size, eps_**2 if inside else 0.0), []
     for _ in range(T):
         gradient = H @ w
         gaps.append(0.5 * w @ gradient)
         v = v + (np.sum(gradient**2) if norm else gradient**2)
-        w = w - step * gradient / (np.sqrt(v) + (0 if inside else eps_))
+        w = w - step_size * gradient / (np.sqrt(v) + (0 if inside else eps_))
     return np.mean(gaps), w
 
 
@@ -59,10 +59,10 @@ def test_adagrad_norm_without_a_box_on_rotated_quadratics():
     rng, worst = np.random.default_rng(0), 0.0
     for _ in range(200):
         H, smooth = rotated(rng, 4)
-        start, step, e = rng.normal(size=4), 10 ** rng.uniform(-1.5, 1.5), 10 ** rng.uniform(-6, 1)
+        start, step_size, e = rng.normal(size=4), 10 ** rng.uniform(-1.5, 1.5), 10 ** rng.uniform(-6, 1)
         T = int(rng.integers(1, 200))
-        mean, _ = descend(H, start, step, e, T, norm=True)
-        claim = bounds.convex_adagrad_norm_free(L=smooth, R=np.abs(start), eps=e, step=step, T=T)
+        mean, _ = descend(H, start, step_size, e, T, norm=True)
+        claim = bounds.convex_adagrad_norm_free(L=smooth, R=np.abs(start), eps=e, step_size=step_size, T=T)
         worst = max(worst, mean / claim)
     assert 0.02 < worst <= 1
 
@@ -70,14 +70,14 @@ def test_adagrad_norm_without_a_box_on_rotated_quadratics():
 def test_the_distance_never_leaves_its_reach():
     rng, nearest = np.random.default_rng(1), 0.0
     for _ in range(300):
-        h, step, e = 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(-1, 1.5), 10 ** rng.uniform(-4, 0)
+        h, step_size, e = 10 ** rng.uniform(-1, 2), 10 ** rng.uniform(-1, 1.5), 10 ** rng.uniform(-4, 0)
         w, v = 1.0, 0.0
-        ratio = max(step * h / e, 1.0)
-        reach = 1 + 2 * step**2 * ((1 + 1 / ratio) * np.log(ratio) - 2 * (1 - 1 / ratio))
+        ratio = max(step_size * h / e, 1.0)
+        reach = 1 + 2 * step_size**2 * ((1 + 1 / ratio) * np.log(ratio) - 2 * (1 - 1 / ratio))
         for _t in range(200):
             gradient = h * w
             v += gradient**2
-            w -= step * gradient / (np.sqrt(v) + e)
+            w -= step_size * gradient / (np.sqrt(v) + e)
             assert w**2 <= reach * (1 + 1e-12)
             nearest = max(nearest, w**2 / reach)
     assert nearest > 0.1
@@ -87,9 +87,9 @@ def test_separable_adagrad_without_a_box():
     rng, worst = np.random.default_rng(2), 0.0
     for _ in range(200):
         h, start = 10 ** rng.uniform(-3, 1, 3), rng.normal(size=3)
-        step, e, T = 10 ** rng.uniform(-1.5, 1.5, 3), 10 ** rng.uniform(-6, 1, 3), int(rng.integers(1, 200))
-        mean, _ = descend(np.diag(h), start, step, e, T)
-        claim = bounds.convex_adagrad_free_separable(L=h, R=np.abs(start), eps=e, step=step, T=T)
+        step_size, e, T = 10 ** rng.uniform(-1.5, 1.5, 3), 10 ** rng.uniform(-6, 1, 3), int(rng.integers(1, 200))
+        mean, _ = descend(np.diag(h), start, step_size, e, T)
+        claim = bounds.convex_adagrad_free_separable(L=h, R=np.abs(start), eps=e, step_size=step_size, T=T)
         worst = max(worst, mean / claim)
     assert 0.02 < worst <= 1
 
@@ -98,17 +98,17 @@ def test_pl_adagrad_on_rotated_quadratics():
     rng, worst = np.random.default_rng(3), 0.0
     for _ in range(200):
         H, smooth = rotated(rng, 3)
-        start, step, e = rng.normal(size=3), 10 ** rng.uniform(-1.5, 1), 10 ** rng.uniform(-4, 1)
+        start, step_size, e = rng.normal(size=3), 10 ** rng.uniform(-1.5, 1), 10 ** rng.uniform(-4, 1)
         T = int(rng.integers(1, 200))
-        mean, _ = descend(H, start, step, e, T, inside=True)
+        mean, _ = descend(H, start, step_size, e, T, inside=True)
         mu = np.linalg.eigvalsh(H)[0]
-        claim = bounds.pl_adagrad(L=smooth, mu=mu, Delta=0.5 * start @ H @ start, eps=e, step=step, T=T)
+        claim = bounds.pl_adagrad(L=smooth, mu=mu, Delta=0.5 * start @ H @ start, eps=e, step_size=step_size, T=T)
         worst = max(worst, mean / claim)
     assert 0.0005 < worst <= 1
 
 
 def test_epsilon_zero_is_refused():
     with pytest.raises(ValueError, match="eps > 0 does not hold: 0 against 0"):
-        bounds.convex_adagrad_norm_free(L=1.0, R=1.0, step=1.0, T=10)
+        bounds.convex_adagrad_norm_free(L=1.0, R=1.0, step_size=1.0, T=10)
     with pytest.raises(ValueError, match="eps_j > 0 does not hold"):
-        bounds.pl_adagrad(L=1.0, mu=1.0, Delta=1.0, step=1.0, T=10)
+        bounds.pl_adagrad(L=1.0, mu=1.0, Delta=1.0, step_size=1.0, T=10)

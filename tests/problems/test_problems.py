@@ -78,7 +78,7 @@ ROTATION = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
 def joined():
     """Objectives whose coordinates are not separate, with the same function in NumPy."""
     turned = ROTATION.T @ np.diag(C) @ ROTATION
-    yield P.quadratic(C, minimizer=CENTRE, rotation=ROTATION), lambda w: (w - CENTRE) @ turned @ (w - CENTRE) / 2
+    yield P.quadratic(C, center=CENTRE, rotation=ROTATION), lambda w: (w - CENTRE) @ turned @ (w - CENTRE) / 2
     yield P.coupled(MATRIX, "quadratic", [0.5, 2.0]), lambda w: [0.5, 2.0] @ (MATRIX @ w) ** 2 / 2
     yield P.coupled(MATRIX, "cosine", [0.5, 2.0]), lambda w: [0.5, 2.0] @ (1 - np.cos(MATRIX @ w))
 
@@ -103,7 +103,7 @@ def points(n, seed=0, reach=REACH):
 def test_value_and_gradient_follow_the_formula(name):
     """Value to 1e-12 relative (1e-13 of the scale near zeros), gradient to the 1e-9 of a complex-free difference."""
     case = CASES[name]
-    f = case.make(minimizer=CENTRE)
+    f = case.make(center=CENTRE)
     for w in points(40):
         x, h = w - CENTRE, 1e-6
         np.testing.assert_allclose(f.value(w, f.params), case.phi(x).sum(), rtol=1e-12, atol=1e-13)
@@ -120,7 +120,7 @@ def test_coupled_objectives_follow_their_formulas():
 
 
 def smooth_objectives():
-    return [CASES[name].make(minimizer=CENTRE) for name in SMOOTH] + [f for f, _ in joined()]
+    return [CASES[name].make(center=CENTRE) for name in SMOOTH] + [f for f, _ in joined()]
 
 
 def test_smoothness_holds_in_all_directions():
@@ -146,7 +146,7 @@ def test_hessians_lie_between_minus_and_plus_the_diagonal():
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_smoothness_is_attained(name):
-    f = CASES[name].make(minimizer=CENTRE)
+    f = CASES[name].make(center=CENTRE)
     H = curvature(f, CENTRE + CASES[name].sharpest)
     np.testing.assert_allclose(H, np.diag(f.smoothness), rtol=1e-6, atol=1e-8)
 
@@ -172,7 +172,7 @@ def test_one_entry_of_the_hessian_is_not_enough():
 def test_generalized_smoothness_holds_and_is_attained(name):
     """|f_jj| <= L0_j + L1_j |f_j| on 2,001 points a coordinate, with equality where it is claimed."""
     case = CASES[name]
-    f = case.make(minimizer=CENTRE)
+    f = case.make(center=CENTRE)
     L0, L1 = f.generalized_smoothness
     assert (L1 > 0).all() != case.smooth and (case.smooth is (f.smoothness is not None))
 
@@ -200,7 +200,7 @@ def test_double_well_constants(rate, expected):
 
 @pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.steepest is not None])
 def test_gradient_bound_without_a_box(name):
-    f, steepest = CASES[name].make(minimizer=CENTRE), CASES[name].steepest
+    f, steepest = CASES[name].make(center=CENTRE), CASES[name].steepest
     largest = np.max([abs(gradient(f, np.full(3, x))) for x in np.linspace(-30, 30, 2001)], axis=0)
     assert (largest <= f.gradient_bound * (1 + 1e-12)).all()
     at = CENTRE + (1e4 if np.isnan(steepest).any() else steepest)  # 1e4: within 1e-6 of the limit
@@ -218,7 +218,7 @@ BOXES = {
 def test_gradient_bound_and_minimum_over_a_box(name, where):
     """Against a grid and bounded minimization a coordinate; for convex functions the gradient bound is attained."""
     case, (lo, hi) = CASES[name], BOXES[where]
-    f = case.make(minimizer=CENTRE, box=(lo, hi))
+    f = case.make(center=CENTRE, box=(lo, hi))
     grid = np.linspace(lo, hi, 801)
     steepest = np.max([abs(gradient(f, w)) for w in grid], axis=0)
     if f.gradient_bound is not None:
@@ -249,7 +249,7 @@ def test_gradient_bound_and_minimum_over_a_box(name, where):
 @pytest.mark.parametrize("name", CASES)
 def test_properties_and_minima_without_a_box(name):
     case = CASES[name]
-    f = case.make(minimizer=CENTRE)
+    f = case.make(center=CENTRE)
     attained = {"interior minimizer"} if name != "exponential" else set()
     assert f.properties == {"separable"} | ({"convex"} if case.convex else set()) | attained
     assert f.dim == 3 and f.box is None and f.samples is None
@@ -291,7 +291,7 @@ def test_gradient_bound_of_coupled_cosines():
 
 def test_polyak_lojasiewicz_constant_of_quadratics():
     """|grad f|^2 >= 2 mu (f - f*), with equality along the flattest direction; none where a curvature is 0."""
-    for f in (P.quadratic(C, minimizer=CENTRE), P.quadratic(C, minimizer=CENTRE, rotation=ROTATION)):
+    for f in (P.quadratic(C, center=CENTRE), P.quadratic(C, center=CENTRE, rotation=ROTATION)):
         assert f.pl_constant == 0.05
         for w in points(50):
             assert (gradient(f, w) ** 2).sum() >= 2 * 0.05 * f.value(w, f.params) * (1 - 1e-12)
@@ -318,7 +318,7 @@ def test_a_half_open_box_leaves_unbounded_constants_unknown():
 
 
 def test_numbers_broadcast_to_the_longest():
-    f = P.pseudo_huber(2.0, [1.0, 3.0], minimizer=0.5, box=([-1.0, -2.0], 4.0))
+    f = P.pseudo_huber(2.0, [1.0, 3.0], center=0.5, box=([-1.0, -2.0], 4.0))
     assert f.dim == 2 and f.smoothness.tolist() == [2.0, 2.0] and f.minimizer.tolist() == [0.5, 0.5]
     assert [side.tolist() for side in f.box] == [[-1.0, -2.0], [4.0, 4.0]]
 
@@ -330,8 +330,8 @@ def test_numbers_broadcast_to_the_longest():
         (lambda: P.quadratic([1.0, np.nan]), r"curvature\[1\] = nan; expected"),
         (lambda: P.quadratic(np.inf), r"curvature\[0\] = inf; expected finite numbers of at least 0"),
         (lambda: P.quadratic("steep"), "curvature = 'steep'; expected a number or an array"),
-        (lambda: P.quadratic([1.0, 2.0], minimizer=[0.0] * 3), r"curvature has shape \(2,\); expected a number or"),
-        (lambda: P.quadratic(1.0, minimizer=np.nan), r"minimizer\[0\] = nan; expected finite numbers"),
+        (lambda: P.quadratic([1.0, 2.0], center=[0.0] * 3), r"curvature has shape \(2,\); expected a number or"),
+        (lambda: P.quadratic(1.0, center=np.nan), r"center\[0\] = nan; expected finite numbers"),
         (lambda: P.quadratic(1.0, box=(1.0, -1.0)), r"box\[0\] = \(1, -1\); expected lo < hi"),
         (lambda: P.quadratic(1.0, box=(0.0, np.nan)), r"box hi\[0\] = nan; expected no NaN"),
         (lambda: P.quadratic(1.0, box=2.0), r"box = 2.0; expected a pair \(lo, hi\)"),

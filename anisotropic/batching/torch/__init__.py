@@ -9,7 +9,7 @@
 48
 """
 
-from ...extras import require
+from ..._support.extras import require
 
 require("torch", "torch")
 

@@ -1,6 +1,6 @@
 """R_med of PyTorch models: per layer with intervals, along training, and an anisotropy report. Extra `torch`."""
 
-from ...extras import require
+from ..._support.extras import require
 
 require("torch", "torch")
 

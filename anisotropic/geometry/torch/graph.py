@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...names import nearest
+from ..._support.names import nearest
 
 FloatArray = NDArray[np.float64]
 Loss = Callable[[Any, Any], torch.Tensor]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import elementary
+from ...compiled.leaf import leaf
 from ...records import FloatArray
 from .interpret import LongLoop, interpreted, scalars
 
@@ -157,4 +157,4 @@ def entries(params: Any) -> int:
 
 def compilable(decide: Callable) -> Callable:
     """A plain function as a leaf, so that the compiler can judge it."""
-    return decide if hasattr(decide, "py_func") else elementary.leaf(decide)
+    return decide if hasattr(decide, "py_func") else leaf(decide)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import elementary
+from ...compiled import elementary
 
 #: More passes than this through one loop say that a function loops over its samples.
 LONGEST = 1_000_000

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...random import Stream, key_words
+from ...compiled.random import Stream, key_words
 from ...records import FloatArray, Noise, float_vector
 from .findings import Finding, shown
 from .guarded import Fault, Guarded, spread

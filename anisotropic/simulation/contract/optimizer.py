@@ -68,8 +68,8 @@ class _Trial:
         self.optimizer, self.dim, rng = optimizer, dim, np.random.default_rng(seed)
         self.update = Guarded(optimizer.update, "update", ("w", "gradient", "state"))
         self.start, self.gradients = rng.uniform(-1.0, 1.0, dim), rng.standard_normal((5, dim))
-        base = optimizer.step.step if isinstance(optimizer.step, Schedule) else optimizer.step
-        self.step_size = float_vector(base, dim, "step size")
+        base = optimizer.step_size.step_size if isinstance(optimizer.step_size, Schedule) else optimizer.step_size
+        self.step_size = float_vector(base, dim, "step_size")
         self.state = initial_state(optimizer, dim)
 
     def run(self, times: int = 1, cut: slice = slice(None)) -> list[FloatArray]:

@@ -107,7 +107,7 @@ def require(
 
 
 def _schedule(optimizer: Optimizer, objective: Objective | None, steps: int | None = None) -> list[Finding]:
-    schedule = optimizer.step
+    schedule = optimizer.step_size
     if not isinstance(schedule, Schedule):
         return []
     if objective is None:

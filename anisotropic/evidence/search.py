@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import bounds
-from .bounds.measures import observe
-from .bounds.theorem import Bound
-from .instances import HUBER, Family, Instance, instance_from, load_instance
-from .intervals import Interval, Limits, quantile_limits, t_limits
-from .records import FloatArray, Run, count
-from .verify import ROUNDING, known_constants, tightest, unmet
+from .. import bounds
+from ..bounds.measures import observe
+from ..bounds.theorem import Bound
+from ..intervals import Interval, Limits, quantile_limits, t_limits
+from ..records import FloatArray, Run, count
+from .families import HUBER, Family, Instance, instance_from, load_instance
+from .verdicts import ROUNDING, known_constants, unmet
 
 __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table", "search_worst_case"]
 
@@ -90,7 +90,7 @@ def _scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) 
         return {}
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)
     at = [known | {"T": int(t)} for t in run.steps]
-    form = tightest(bound, at[-1])
+    form = bound.tightest(**at[-1]).form
     parts = [bound.terms(form, **c) for c in at]
     whole = np.isfinite(values).all(axis=0)
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
@@ -111,7 +111,7 @@ def _measured(instance: Instance, replicas: int, seed: int, level: float) -> dic
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
     if bound.probability:
         return quantile_limits(values, 1 - known["delta"], level)
-    if run.facts.get("law") == "none" or run.replicas < 2:
+    if run.facts.law == "none" or run.replicas < 2:
         mean = values.mean(axis=0)
         return Limits(mean, mean, mean)
     limits = t_limits(values, level)

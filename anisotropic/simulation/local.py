@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numba import config, njit
 from numpy.typing import ArrayLike
 
-from . import kernels
-from .batching.resize import compiled
-from .batching.rules import bounded
-from .plan import check_rule, check_setup, known_constants, largest_batch, make_plan, record_steps
-from .random import Stream, chi_square, draw_rows, fill_normals
-from .records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
+from ..batching.resize import compiled
+from ..batching.rules import bounded
+from ..compiled.random import Stream, chi_square, draw_rows, fill_normals
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
+from .assemble import assemble, facts_of
+from .compatibility import check_rule, check_setup, largest_batch
+from .layout import make_plan, record_steps
+from .loop import COLUMNS, norms
 
 TESTS = ("workers", "samples")
 
@@ -35,14 +38,14 @@ def local_trajectories(
     value, gradient, sample_gradient, apply, update, decide, parameters, arrays, sizes, switches, key, record,
     first, last, out,
 ):  # fmt: skip
-    """Simulate the replicas first..last-1; columns are those of `kernels.COLUMNS`, and one record is one round.
+    """Simulate the replicas first..last-1; columns are those of `COLUMNS`, and one record is one round.
 
     arrays = (start, step, initial state, lo, hi, offsets); sizes = (d, workers, local steps, first batch, cap,
     interval, rows, slot of the accumulator or -1); switches = (by samples, shrink, replace). A sample_gradient of None
     means no finite sum, a decide of None a constant batch.
     """
     po, pn, pu, pr, sampling = parameters
-    start, step, initial, lo, hi, offsets = arrays
+    start, step_size, initial, lo, hi, offsets = arrays
     d, workers, local, first_batch, cap, interval, total, accumulator = sizes
     by_samples, shrink, replace = switches
     coordinate, zero, z = np.arange(d).astype(np.uint64), np.zeros(d, np.uint64), np.empty((4, d))
@@ -57,7 +60,7 @@ def local_trajectories(
         for t in range(1, record[-1] + 2):
             gradient(w, po, true)
             f = value(w, po)
-            l1, square = kernels.norms(true)
+            l1, square = norms(true)
             if t - 1 == record[k]:
                 o = out[r, k]
                 o[0], o[6], o[7], o[8], o[9] = f, square, used, samples, np.nan
@@ -95,14 +98,14 @@ def local_trajectories(
                     if h == 0:
                         seen[m] = g[m]
                     if decide is not None and by_samples and h == local - 1:
-                        along, freedom = 0.0, batch - 1.0
+                        projected_variance, freedom = 0.0, batch - 1.0
                         for j in range(d):
                             one = sampling.sigma[j] ** 2 + sampling.rho * true[j] ** 2
-                            along += g[m, j] ** 2 * one
+                            projected_variance += g[m, j] ** 2 * one
                             variance[j] = one * chi_square(freedom, stream, j) / freedom
-                        along *= chi_square(freedom, stream, d) / freedom
-                        wanted += decide(batch, g[m], variance, along, 0, t, history, pr) / workers
-                    update(x, g[m], state, step, s, pu)
+                        projected_variance *= chi_square(freedom, stream, d) / freedom
+                        wanted += decide(batch, g[m], variance, projected_variance, 0, t, history, pr) / workers
+                    update(x, g[m], state, step_size, s, pu)
                     for j in range(d):
                         x[j] = max(min(x[j], hi[j]), lo[j])
                 mean += x / workers
@@ -124,11 +127,11 @@ def across(decide, seen, batch, variance, mean, history, t, pr):
         variance[j] = 0.0
         for m in range(workers):
             variance[j] += (seen[m, j] - mean[j]) ** 2 / (workers - 1)  # of the mean of one worker's batch
-    along, square = 0.0, (mean * mean).sum()
+    projected_variance, square = 0.0, (mean * mean).sum()
     for m in range(workers):
         inner = (seen[m] * mean).sum() - square
-        along += inner * inner / (workers - 1)
-    return batch * decide(workers, mean, variance, along, 0, t, history, pr)
+        projected_variance += inner * inner / (workers - 1)
+    return batch * decide(workers, mean, variance, projected_variance, 0, t, history, pr)
 
 
 def simulate_local(
@@ -212,7 +215,7 @@ def simulate_local(
 def _check(rule: BatchRule | None, test: str, workers: int, optimizer: Optimizer, noise: Noise, steps: int) -> None:
     if test not in TESTS:
         raise ValueError(f"test = {test!r}; expected one of {', '.join(map(repr, TESTS))}")
-    if isinstance(optimizer.step, Schedule):
+    if isinstance(optimizer.step_size, Schedule):
         raise ValueError(f"the step of {optimizer.name} follows a schedule; local methods here have a constant step")
     if rule is None:
         return
@@ -244,7 +247,7 @@ def _arguments(
     workers, local, first_batch, cap = numbers
     parameters, arrays, sizes, _, key, _ = plan.arguments
     plain = (objective.params, *(_first(p, d, plan.tile) for p in parameters[1:3]), parameters[4], parameters[5])
-    start, step, state, lo, hi, *_ = (np.ascontiguousarray(a[..., :d]) for a in arrays)
+    start, step_size, state, lo, hi, *_ = (np.ascontiguousarray(a[..., :d]) for a in arrays)
     functions = (
         objective.value, objective.gradient, objective.sample_gradient if rows else None, noise.apply,
         optimizer.update, compiled(rule.decide) if rule else None,
@@ -252,7 +255,7 @@ def _arguments(
     interval, total = (rule.interval if rule else 1), (objective.samples if rows else 0)
     whole = (d, workers, local, first_batch, cap, interval, total, sizes[6])
     switches = (test == "samples", bool(rule and rule.shrink), noise.replace)
-    return *functions, plain, (start, step, state[0], lo, hi, shift), whole, switches, key
+    return *functions, plain, (start, step_size, state[0], lo, hi, shift), whole, switches, key
 
 
 def _first(params: Any, dim: int, tile: int) -> Any:
@@ -266,7 +269,7 @@ def _first(params: Any, dim: int, tile: int) -> Any:
 
 def _execute(arguments: tuple[Any, ...], record: np.ndarray, replicas: int, threads: int | None) -> FloatArray:
     threads = 1 if config.DISABLE_JIT else (os.cpu_count() or 1) if threads is None else count(threads, "threads")
-    out = np.empty((replicas, record.size, len(kernels.COLUMNS)))
+    out = np.empty((replicas, record.size, len(COLUMNS)))
     local_trajectories(*arguments, record, 0, 0, out)
 
     def work(first: int, last: int) -> None:
@@ -284,23 +287,9 @@ def _run(
     rule: BatchRule | None, numbers: tuple[int, int, int, int], seed: int, test: str,
 ) -> Run:  # fmt: skip
     workers, local, first_batch, _ = numbers
-    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(kernels.COLUMNS)}
-    minimum = np.nan if objective.minimum is None else objective.minimum
-    statistics = {
-        "gap": columns["value"] - minimum,
-        "mean_gap": columns.pop("mean_value") - minimum,
-        "average_gap": columns.pop("average_value") - minimum,
-        **columns,
-    }
-    value = getattr(objective.value, "py_func", objective.value) if objective.samples is None else objective.value
-    gap = float(value(w1, objective.params)) - minimum
-    known = known_constants(objective, optimizer, noise, w1, int(record[-1]), None if rule else first_batch)
-    facts = {
-        "objective": objective.name, "dim": objective.dim, "properties": sorted(objective.properties),
-        "box": objective.box is not None, "optimizer": f"local {optimizer.name}", "settings": dict(optimizer.settings),
-        "schedule": "constant", "noise": noise.name, "law": noise.law, "batch": rule.name if rule else "constant",
-        "rule": {"form": rule.form, "test": test, **rule.params._asdict()} if rule else {}, "tested": False,
-        "seed": int(seed), "local_steps": local, "workers": workers,
-    }  # fmt: skip
-    status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
-    return Run(record, w1, statistics, status, gap, known | ({"Delta": gap} if np.isfinite(gap) else {}), facts)
+    facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)
+    facts = replace(
+        facts, optimizer=f"local {optimizer.name}", rule={**facts.rule, "test": test} if rule else {},
+        local_steps=local, workers=workers,
+    )  # fmt: skip
+    return assemble(out, record, w1, objective, optimizer, noise, rule or first_batch, [], facts)

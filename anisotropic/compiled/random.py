@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .elementary import EXACT_ORDER, as_bits, as_float, fit, leaf
+from .elementary import as_bits, as_float, fit
+from .leaf import EXACT_ORDER, leaf
 
 u64, i64, f64 = np.uint64, np.int64, np.float64
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .names import no_such_name
-from .records import FloatArray, count, float_vector
+from .._support.names import no_such_name
+from ..records import FloatArray, count, float_vector
 
 
 class Exact(NamedTuple):
@@ -41,7 +41,7 @@ class Exact(NamedTuple):
 def _vectors(**values: tuple[ArrayLike, float]) -> list[FloatArray]:
     """Broadcast to the longest; each value comes with the smallest number allowed."""
     dim = max(np.size(v) for v, _ in values.values())
-    return [float_vector(v, dim, name, low=low, strict=name == "step") for name, (v, low) in values.items()]
+    return [float_vector(v, dim, name, low=low, strict=name == "step_size") for name, (v, low) in values.items()]
 
 
 def _horizons(steps: Any) -> NDArray[np.int64]:
@@ -102,7 +102,7 @@ def sgd_quadratic(
     curvature: ArrayLike,
     sigma: ArrayLike,
     *,
-    step: ArrayLike,
+    step_size: ArrayLike,
     start: ArrayLike,
     minimizer: ArrayLike = 0.0,
     steps: Any,
@@ -116,7 +116,7 @@ def sgd_quadratic(
         h >= 0.
     sigma : float or array ``(d,)``
         Standard deviation of the gradient noise of one sample; the law of the noise does not matter.
-    step : float or array ``(d,)``
+    step_size : float or array ``(d,)``
         Any positive step; above 2/h_j the gaps grow, and become infinite where they overflow.
     start, minimizer : float or array ``(d,)``
         w_1 and w*.
@@ -142,15 +142,15 @@ def sgd_quadratic(
 
     Examples
     --------
-    With h = step = 1 the point forgets all but the last noise, so that E f = sigma^2 / 2 from the second point on:
+    With h = step_size = 1 the point forgets all but the last noise, so that E f = sigma^2 / 2 from the second point on:
 
-    >>> sgd_quadratic(1.0, 0.5, step=1.0, start=2.0, steps=2)
+    >>> sgd_quadratic(1.0, 0.5, step_size=1.0, start=2.0, steps=2)
     Exact(last=0.125, mean=1.0625, average=0.53125)
     """
     h, sd, eta, w, centre = _vectors(
         curvature=(curvature, 0.0),
         sigma=(sigma, 0.0),
-        step=(step, 0.0),
+        step_size=(step_size, 0.0),
         start=(start, -np.inf),
         minimizer=(minimizer, -np.inf),
     )
@@ -196,7 +196,7 @@ def sgd_multiplicative(
     sigma: ArrayLike,
     rho: ArrayLike,
     *,
-    step: ArrayLike,
+    step_size: ArrayLike,
     start: ArrayLike,
     minimizer: ArrayLike = 0.0,
     steps: Any,
@@ -220,14 +220,14 @@ def sgd_multiplicative(
     --------
     Noise alone moves a point that would jump to the minimizer: after one step E f = rho x_1^2 / 2.
 
-    >>> sgd_multiplicative(1.0, 0.0, 0.25, step=1.0, start=2.0, steps=1)
+    >>> sgd_multiplicative(1.0, 0.0, 0.25, step_size=1.0, start=2.0, steps=1)
     Exact(last=0.5, mean=2.0, average=2.0)
     """
     h, sd, r, eta, w, centre = _vectors(
         curvature=(curvature, 0.0),
         sigma=(sigma, 0.0),
         rho=(rho, 0.0),
-        step=(step, 0.0),
+        step_size=(step_size, 0.0),
         start=(start, -np.inf),
         minimizer=(minimizer, -np.inf),
     )
@@ -256,7 +256,7 @@ def heavy_ball_quadratic(
     curvature: ArrayLike,
     sigma: ArrayLike,
     *,
-    step: ArrayLike,
+    step_size: ArrayLike,
     momentum: float,
     start: ArrayLike,
     minimizer: ArrayLike = 0.0,
@@ -280,13 +280,13 @@ def heavy_ball_quadratic(
     --------
     One step does not feel the momentum:
 
-    >>> heavy_ball_quadratic(1.0, 0.5, step=1.0, momentum=0.9, start=2.0, steps=1)
+    >>> heavy_ball_quadratic(1.0, 0.5, step_size=1.0, momentum=0.9, start=2.0, steps=1)
     Exact(last=0.125, mean=2.0, average=2.0)
     """
     h, sd, eta, w, centre = _vectors(
         curvature=(curvature, 0.0),
         sigma=(sigma, 0.0),
-        step=(step, 0.0),
+        step_size=(step_size, 0.0),
         start=(start, -np.inf),
         minimizer=(minimizer, -np.inf),
     )
@@ -308,7 +308,7 @@ def heavy_ball_quadratic(
 
 
 def stationary(
-    curvature: ArrayLike, sigma: ArrayLike, *, step: ArrayLike, momentum: float = 0.0, batch_size: int = 1
+    curvature: ArrayLike, sigma: ArrayLike, *, step_size: ArrayLike, momentum: float = 0.0, batch_size: int = 1
 ) -> float:
     """Limit of E f(w_t) - f* as t grows, for SGD or heavy-ball SGD with constant step on a quadratic.
 
@@ -323,10 +323,10 @@ def stationary(
 
     Examples
     --------
-    >>> stationary(1.0, 0.5, step=1.0)
+    >>> stationary(1.0, 0.5, step_size=1.0)
     0.125
     """
-    h, sd, eta = _vectors(curvature=(curvature, 0.0), sigma=(sigma, 0.0), step=(step, 0.0))
+    h, sd, eta = _vectors(curvature=(curvature, 0.0), sigma=(sigma, 0.0), step_size=(step_size, 0.0))
     beta, m = _momentum(momentum), count(batch_size, "batch_size")
     room = 2.0 * (1.0 + beta) - eta * h
     if np.any((room <= 0.0) & (h > 0.0)):

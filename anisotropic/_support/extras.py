@@ -24,7 +24,7 @@ def require(module: str, extra: str) -> Any:
     2.0
     >>> require("nowhere_to_be_found", "data")
     Traceback (most recent call last):
-    anisotropic.extras.MissingExtra: nowhere_to_be_found is not installed; it comes with the extra 'data': run pip install 'anisotropic[data]'
+    anisotropic._support.extras.MissingExtra: nowhere_to_be_found is not installed; it comes with the extra 'data': run pip install 'anisotropic[data]'
     """  # noqa: E501
     try:
         return import_module(module)

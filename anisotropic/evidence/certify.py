@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from .extras import require
-from .names import no_such_name
-from .records import FloatArray, count, float_vector
+from .._support.extras import require
+from .._support.names import no_such_name
+from ..records import FloatArray, count, float_vector
 
 SOLVER = "CLARABEL"
 MEASURES = ("last", "mean", "average")
@@ -44,7 +44,7 @@ def worst_case(
     L: ArrayLike,
     D: ArrayLike,
     steps: int,
-    step: str = "preconditioned",
+    step_size: str = "preconditioned",
     *,
     measure: str = "last",
     solver: str = SOLVER,
@@ -59,7 +59,7 @@ def worst_case(
         |w_1j - w*_j| <= D_j for some minimizer w*: the largest distance of the start, not the width of a box.
     steps : int
         T, the number of updates (the number of points for `measure` "mean" and "average"). Above about 40 it is slow.
-    step : "preconditioned" or "uniform"
+    step_size : "preconditioned" or "uniform"
         1/L_j in coordinate j, or 1/max(L) in all.
     measure : "last", "mean" or "average"
         f(w_{T+1}) - f*; the mean of f(w_t) - f* over t = 1..T; or f at the mean of w_1..w_T, less f*.
@@ -101,12 +101,12 @@ def worst_case(
         raise ValueError(f"solver = {solver!r} is not accepted: only {SOLVER!r} was found accurate to its gap")
     if measure not in MEASURES:
         raise ValueError(f"measure = {measure!r}; expected one of {', '.join(MEASURES)}")
-    relative_step = {"preconditioned": np.ones(size), "uniform": smoothness / smoothness.max()}.get(step)
-    if relative_step is None:
-        raise ValueError(f"step = {step!r}; expected 'preconditioned' (1/L_j) or 'uniform' (1/max L)")
+    relative_step_size = {"preconditioned": np.ones(size), "uniform": smoothness / smoothness.max()}.get(step_size)
+    if relative_step_size is None:
+        raise ValueError(f"step_size = {step_size!r}; expected 'preconditioned' (1/L_j) or 'uniform' (1/max L)")
     energy = smoothness * radius**2
     total = float(energy.sum())
-    kinds, where = np.unique(relative_step, return_inverse=True)
+    kinds, where = np.unique(relative_step_size, return_inverse=True)
     shares = np.bincount(where, weights=energy / total)
     upper, lower = _solve(_Program(kinds, shares, horizon, measure))
     value, gap = total * upper, total * (upper - lower)

@@ -3,9 +3,7 @@
 A call into the C library keeps LLVM from vectorising the loop around it. These polynomials do not: no table, no
 branch, no libm. Their errors (at most 4 ulps where stated) are tested against mpmath.
 
-`leaf` is the decorator for every small function that a trajectory kernel takes as an argument. Its flags let LLVM
-reassociate and contract, and keep NaN and infinity, so that divergence stays visible. The functions below are compiled
-without reassociation, which would undo their range reductions.
+They are compiled without reassociation, which would undo their range reductions.
 """
 
 from __future__ import annotations
@@ -20,10 +18,8 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 from numpy.polynomial import chebyshev, polynomial
 
-FLAGS = {"contract", "reassoc", "nsz", "arcp", "afn"}
-EXACT_ORDER = {"contract", "nsz"}  # reassociation would undo range reductions and the bit tricks of the normals
+from .leaf import EXACT_ORDER
 
-leaf: Callable[..., Any] = njit(fastmath=FLAGS, error_model="numpy", nogil=True)
 _exact_order: Callable[..., Any] = njit(fastmath=EXACT_ORDER, error_model="numpy", nogil=True, forceinline=True)
 
 if config.DISABLE_JIT:

@@ -21,19 +21,19 @@ def root(Q: float, C: float) -> float:
     return Q / 2 + np.sqrt(Q**2 / 4 + Q * C)
 
 
-def fixed_point(step: Callable[[float], float]) -> float:
+def fixed_point(step_size: Callable[[float], float]) -> float:
     """The positive fixed point of a concave increasing function that starts above 0, from above.
 
     >>> round(float(fixed_point(lambda x: 1 + np.log(1 + x))), 10)
     2.1461932206
     """
     x = 1.0
-    while step(x) > x:
+    while step_size(x) > x:
         x *= 4
         if x > 1e280:
             raise ValueError("the bound's fixed point exceeds 1e280; check the constants")
     for _ in range(10_000):
-        lower = step(x)
+        lower = step_size(x)
         if x - lower <= 1e-14 * x:
             break
         x = lower

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from . import batching, bounds, noises, optimizers, problems
-from .bounds import symbols
-from .bounds.theorem import Bound, Solver
-from .records import BatchRule, Objective, Optimizer, Run
-from .setups import Setup, power_law
+from .. import batching, bounds, noises, optimizers, problems
+from ..bounds import symbols
+from ..bounds.comparison import power_law
+from ..bounds.theorem import Bound, Solver
+from ..records import BatchRule, Objective, Optimizer, Run
+from .setups import Setup
 
 Axes = dict[str, tuple[float, float]]
 #: Probability of failure at which a pathwise bound is searched.
@@ -90,7 +91,7 @@ def load_instance(path: str | Path, bound: Bound | None = None, family: Family |
 def _own_steps(bound: Bound) -> bool:
     contents = bound.summands.values()
     used = [c.needs if isinstance(c, Solver) else set().union(*(e.free_symbols for e in c.values())) for c in contents]
-    return any(symbols.step in u for u in used)
+    return any(symbols.step_size in u for u in used)
 
 
 def _boxed(bound: Bound) -> bool:
@@ -128,7 +129,7 @@ def huber_axes(bound: Bound) -> Axes:
         del axes["log10_width"]
     if "L1" in bound.constants:
         axes |= {"log10_width": (-1.0, 0.5), "start": (-2.0, 2.0)}
-    if bound.requires.tested:
+    if bound.requires.batch_test_always_holds:
         del axes["log2_batch"]
         axes["log10_eta"] = (-1.0, 0.3)
     if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
@@ -141,7 +142,7 @@ def huber_axes(bound: Bound) -> Axes:
 
 def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     curvature = power_law(dim, at["curvature_decay"])
-    place: dict[str, Any] = {"minimizer": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
+    place: dict[str, Any] = {"center": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
     if "L1" in bound.constants:
         return problems.cosh(curvature, 10 ** at["log10_width"], **place)
     if "log10_width" in at:
@@ -150,22 +151,22 @@ def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
 
 
 def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
-    step: Any = 10 ** at["log10_step"]
+    step_size: Any = 10 ** at["log10_step"]
     if "step_decay" in at:
-        step = step * power_law(dim, at["step_decay"])
+        step_size = step_size * power_law(dim, at["step_decay"])
     name = next(iter(bound.requires.optimizers))
     if name in ("sgd", "sign_sgd"):
-        return getattr(optimizers, name)(step)
+        return getattr(optimizers, name)(step_size)
     eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
     if name == "rmsprop":
-        return optimizers.rmsprop(step, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
+        return optimizers.rmsprop(step_size, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
     if name not in ("adagrad", "adagrad_norm"):
         raise ValueError(f"family 'huber' has no optimizer {name!r}; pass a family of your own for {bound.name}")
-    return getattr(optimizers, name)(step, eps=eps, preset=bound.requires.preset or "convex")
+    return getattr(optimizers, name)(step_size, eps=eps, preset=bound.requires.preset or "convex")
 
 
 def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
-    if not bound.requires.tested:
+    if not bound.requires.batch_test_always_holds:
         return round(2 ** at.get("log2_batch", 0.0))
     if bound.requires.batch == "norm test":
         return batching.norm_test(10 ** at["log10_eta"], form="exact")

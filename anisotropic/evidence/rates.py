@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intervals import checked_level
-from .records import FloatArray, Run
+from ..intervals import checked_level
+from ..records import FloatArray, Run
 
 #: Optimizers whose guarantee holds at every horizon with one and the same step.
 ANY_TIME_OPTIMIZERS = ("adagrad", "adagrad_norm")
@@ -60,13 +60,12 @@ class RateFit(NamedTuple):
 
 def _any_time(run: Run) -> bool:
     facts = run.facts
-    schedule = facts.get("schedule", "constant")
-    constant = schedule == "constant" and (facts.get("optimizer") in ANY_TIME_OPTIMIZERS or facts.get("law") == "none")
-    return constant or schedule in ANY_TIME_SCHEDULES
+    constant = facts.schedule == "constant" and (facts.optimizer in ANY_TIME_OPTIMIZERS or facts.law == "none")
+    return constant or facts.schedule in ANY_TIME_SCHEDULES
 
 
 def _values(run: Run, measure: str) -> FloatArray:
-    from .bounds.measures import observe
+    from ..bounds.measures import observe
 
     return np.asarray(observe(measure, run), dtype=np.float64)
 
@@ -88,7 +87,7 @@ def _curve_of_many(runs: list[Run], measure: str, window: tuple[float, float]) -
         raise ValueError(f"{horizons.count(twice[0])} runs end at T = {twice[0]:,}; fit_rate takes one run per horizon")
     sizes: dict[Any, int] = {}
     for r in runs:
-        seed = r.facts.get("seed")
+        seed = r.facts.seed
         if seed is not None and sizes.setdefault(seed, r.replicas) != r.replicas:
             raise ValueError(
                 f"two runs share seed {seed} but have {sizes[seed]} and {r.replicas} replicas, so their errors are "
@@ -150,7 +149,7 @@ def fit_rate(
     --------
     >>> from anisotropic.records import Run
     >>> runs = [Run(steps=np.array([T]), start=np.zeros(1), statistics={"gap": np.array([[0.9], [1.1]]) * 8 / T},
-    ...             status=np.array(["ok", "ok"]), initial_gap=1.0, known={}, facts={}) for T in (100, 1000, 10_000)]
+    ...             status=np.array(["ok", "ok"]), initial_gap=1.0) for T in (100, 1000, 10_000)]
     >>> round(fit_rate(runs, "gap").slope, 12)
     -1.0
     """
@@ -163,7 +162,7 @@ def fit_rate(
     if single:
         if not (_any_time(many[0]) if any_time is None else any_time):
             raise ValueError(
-                f"one run of {many[0].facts.get('optimizer', 'this optimizer')!r}, whose step is fixed for one "
+                f"one run of {many[0].facts.optimizer or 'this optimizer'!r}, whose step is fixed for one "
                 "horizon, has no curve over horizons; pass one run per T (a single run will do for AdaGrad, for "
                 "decaying schedules and without noise; any_time=True vouches for your own method)"
             )

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .output import number
-from .study.driver import MANIFEST
-from .study.results import SUMMARY
-from .study.store import StudyError, write_text
+from .._support.output import number
+from .manifest import MANIFEST
+from .results import SUMMARY
+from .store import StudyError, write_text
 
 STYLE = """
 :root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }

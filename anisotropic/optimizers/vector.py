@@ -1,4 +1,4 @@
-"""Which update rules are there? Each: a compiled leaf, its parameters, and a lower-case factory.
+"""Which update rules act on vectors? Each: a compiled leaf, its parameters, and a lower-case factory.
 
 "AdaGrad" is not one algorithm across libraries: where the accumulator starts and on which side of the root eps stands
 changes results by orders of magnitude, so both are named by `preset`.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .elementary import leaf
-from .names import nearest, no_such_name
-from .records import FloatArray, NoParameters, Optimizer, Schedule, float_parameter, float_vector
+from .._support.names import nearest
+from ..compiled.leaf import leaf
+from ..records import FloatArray, Optimizer, Schedule, float_parameter, float_vector
 
-Step = ArrayLike | Schedule
+StepSize = ArrayLike | Schedule
 
 #: preset -> (initial accumulator, eps inside the root, eps outside it) as functions of eps, and the default eps.
 PRESETS = {
@@ -63,33 +63,33 @@ def _probability(value: float, name: str) -> float:
 
 
 @leaf
-def sgd_update(w, gradient, state, step, t, params):
+def sgd_update(w, gradient, state, step_size, t, params):
     """w <- w - step g."""
     for j in range(w.size):
-        w[j] -= step[j] * gradient[j]
+        w[j] -= step_size[j] * gradient[j]
 
 
 @leaf
-def heavy_ball_update(w, gradient, state, step, t, params):
+def heavy_ball_update(w, gradient, state, step_size, t, params):
     """m <- beta m + g, w <- w - step m."""
     m = state[0]
     for j in range(w.size):
         m[j] = params.beta1 * m[j] + gradient[j]
-        w[j] -= step[j] * m[j]
+        w[j] -= step_size[j] * m[j]
 
 
 @leaf
-def adagrad_update(w, gradient, state, step, t, params):
+def adagrad_update(w, gradient, state, step_size, t, params):
     """v <- v + g^2, w <- w - step g / (sqrt(v + inside) + outside), with 0/0 = 0."""
     v = state[0]
     for j in range(w.size):
         v[j] += gradient[j] * gradient[j]
         root = math.sqrt(v[j] + params.inside[j]) + params.outside[j]
-        w[j] -= step[j] * gradient[j] / root if root != 0.0 else 0.0
+        w[j] -= step_size[j] * gradient[j] / root if root != 0.0 else 0.0
 
 
 @leaf
-def adagrad_norm_update(w, gradient, state, step, t, params):
+def adagrad_norm_update(w, gradient, state, step_size, t, params):
     """v <- v + |g|^2, one number for all coordinates, kept in the first place of its row."""
     total = 0.0
     for j in range(w.size):
@@ -98,20 +98,20 @@ def adagrad_norm_update(w, gradient, state, step, t, params):
     root = math.sqrt(state[0, 0] + params.inside[0]) + params.outside[0]
     if root != 0.0:
         for j in range(w.size):
-            w[j] -= step[j] * gradient[j] / root
+            w[j] -= step_size[j] * gradient[j] / root
 
 
 @leaf
-def rmsprop_update(w, gradient, state, step, t, params):
+def rmsprop_update(w, gradient, state, step_size, t, params):
     """v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v)."""
     v = state[0]
     for j in range(w.size):
         v[j] = params.beta2 * v[j] + (1.0 - params.beta2) * gradient[j] * gradient[j]
-        w[j] -= step[j] * gradient[j] / math.sqrt(v[j])
+        w[j] -= step_size[j] * gradient[j] / math.sqrt(v[j])
 
 
 @leaf
-def adam_update(w, gradient, state, step, t, params):
+def adam_update(w, gradient, state, step_size, t, params):
     """Bias-corrected first over root of second moment, eps outside the root."""
     m, v = state[0], state[1]
     scale = 1.0 / (1.0 - params.beta1**t)
@@ -119,11 +119,11 @@ def adam_update(w, gradient, state, step, t, params):
     for j in range(w.size):
         m[j] = params.beta1 * m[j] + (1.0 - params.beta1) * gradient[j]
         v[j] = params.beta2 * v[j] + (1.0 - params.beta2) * gradient[j] * gradient[j]
-        w[j] -= step[j] * scale * m[j] / (math.sqrt(v[j]) * root + params.eps)
+        w[j] -= step_size[j] * scale * m[j] / (math.sqrt(v[j]) * root + params.eps)
 
 
 @leaf
-def amsgrad_update(w, gradient, state, step, t, params):
+def amsgrad_update(w, gradient, state, step_size, t, params):
     """Adam with the largest second moment so far."""
     m, v, largest = state[0], state[1], state[2]
     scale = 1.0 / (1.0 - params.beta1**t)
@@ -132,23 +132,23 @@ def amsgrad_update(w, gradient, state, step, t, params):
         m[j] = params.beta1 * m[j] + (1.0 - params.beta1) * gradient[j]
         v[j] = params.beta2 * v[j] + (1.0 - params.beta2) * gradient[j] * gradient[j]
         largest[j] = max(v[j], largest[j])
-        w[j] -= step[j] * scale * m[j] / (math.sqrt(largest[j]) * root + params.eps)
+        w[j] -= step_size[j] * scale * m[j] / (math.sqrt(largest[j]) * root + params.eps)
 
 
 @leaf
-def sign_update(w, gradient, state, step, t, params):
+def sign_update(w, gradient, state, step_size, t, params):
     """w <- w - step sign(g), with sign(0) = 0."""
     for j in range(w.size):
         g = gradient[j]
-        w[j] -= step[j] * (1.0 if g > 0.0 else (-1.0 if g < 0.0 else g))
+        w[j] -= step_size[j] * (1.0 if g > 0.0 else (-1.0 if g < 0.0 else g))
 
 
-def sgd(step: Step) -> Optimizer:
+def sgd(step_size: StepSize) -> Optimizer:
     """Stochastic gradient descent, w <- w - step g.
 
     Parameters
     ----------
-    step : float, array ``(d,)`` or schedule
+    step_size : float, array ``(d,)`` or schedule
 
     Examples
     --------
@@ -160,22 +160,25 @@ def sgd(step: Step) -> Optimizer:
     >>> float(run.gap[0, 0])
     0.28125
     """
-    return Optimizer("sgd", sgd_update, step, NoParameters(), coordinatewise=True)
+    return Optimizer("sgd", sgd_update, step_size=step_size, coordinatewise=True)
 
 
-def heavy_ball(step: Step, momentum: float) -> Optimizer:
+def heavy_ball(step_size: StepSize, momentum: float) -> Optimizer:
     """Heavy ball, m <- momentum m + g, w <- w - step m (the convention of torch.optim.SGD without dampening)."""
     beta = _probability(momentum, "momentum")
     decay, settings = Decay(beta, 0.0, 0.0), {"momentum": beta}
-    return Optimizer("heavy_ball", heavy_ball_update, step, decay, {"momentum": 0.0}, settings, coordinatewise=True)
+    return Optimizer(
+        "heavy_ball", heavy_ball_update, decay, step_size=step_size, state={"momentum": 0.0}, settings=settings,
+        coordinatewise=True,
+    )
 
 
-def adagrad(step: Step, *, eps: ArrayLike | None = None, preset: str = "convex") -> Optimizer:
+def adagrad(step_size: StepSize, *, eps: ArrayLike | None = None, preset: str = "convex") -> Optimizer:
     """AdaGrad, v <- v + g^2, w <- w - step g / (sqrt(v + inside) + outside), coordinate by coordinate.
 
     Parameters
     ----------
-    step : float, array ``(d,)`` or schedule
+    step_size : float, array ``(d,)`` or schedule
     eps : float or array ``(d,)``, optional
     preset : {"convex", "nonconvex", "torch", "optax"}
         "convex": v_0 = 0, eps outside the root, default 0, and 0/0 is a step of 0. "nonconvex": v_0 = eps^2, nothing
@@ -187,7 +190,7 @@ def adagrad(step: Step, *, eps: ArrayLike | None = None, preset: str = "convex")
 
     Examples
     --------
-    With eps = 0 the first step has length `step` in every coordinate, whatever the gradient.
+    With eps = 0 the first step has length `step_size` in every coordinate, whatever the gradient.
 
     >>> import anisotropic as an
     >>> f = an.problems.quadratic([1.0, 1e-6])
@@ -198,7 +201,10 @@ def adagrad(step: Step, *, eps: ArrayLike | None = None, preset: str = "convex")
     e, initial, inside, outside = _preset(preset, eps)
     settings = {"preset": preset, "eps": e.tolist() if e.size > 1 else float(e[0])}
     state = {"accumulator": initial if initial.size > 1 else float(initial[0])}
-    return Optimizer("adagrad", adagrad_update, step, Epsilon(inside, outside), state, settings, coordinatewise=True)
+    return Optimizer(
+        "adagrad", adagrad_update, Epsilon(inside, outside), step_size=step_size, state=state, settings=settings,
+        coordinatewise=True,
+    )
 
 
 def _first_place(value: float, dim: int) -> FloatArray:
@@ -207,7 +213,7 @@ def _first_place(value: float, dim: int) -> FloatArray:
     return row
 
 
-def adagrad_norm(step: Step, *, eps: float | None = None, preset: str = "convex") -> Optimizer:
+def adagrad_norm(step_size: StepSize, *, eps: float | None = None, preset: str = "convex") -> Optimizer:
     """AdaGrad-Norm, v <- v + \\|g\\|_2^2: step decay without adaptation of coordinates, the control of comparisons.
 
     Presets as for `adagrad`, with one number eps.
@@ -221,41 +227,46 @@ def adagrad_norm(step: Step, *, eps: float | None = None, preset: str = "convex"
         raise ValueError(f"eps has shape {e.shape}; AdaGrad-Norm has one accumulator and takes one number")
     state = {"accumulator": partial(_first_place, float(initial[0]))}
     settings = {"preset": preset, "eps": float(e[0])}
-    return Optimizer("adagrad_norm", adagrad_norm_update, step, Epsilon(inside, outside), state, settings)
+    return Optimizer(
+        "adagrad_norm", adagrad_norm_update, Epsilon(inside, outside), step_size=step_size, state=state,
+        settings=settings,
+    )
 
 
-def rmsprop(step: Step, beta: float, *, eps: float) -> Optimizer:
+def rmsprop(step_size: StepSize, beta: float, *, eps: float) -> Optimizer:
     """RMSProp, v_0 = eps^2 > 0, v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v), without bias correction."""
     beta, eps = _probability(beta, "beta"), float_parameter(eps, "eps")
     decay, settings = Decay(0.0, beta, 0.0), {"preset": "nonconvex", "eps": eps, "beta": beta}
-    return Optimizer("rmsprop", rmsprop_update, step, decay, {"second": eps**2}, settings, coordinatewise=True)
+    return Optimizer(
+        "rmsprop", rmsprop_update, decay, step_size=step_size, state={"second": eps**2}, settings=settings,
+        coordinatewise=True,
+    )
 
 
-def adam(step: Step, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
+def adam(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """Adam with bias correction and eps outside the root (the convention of torch.optim.Adam)."""
     decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
     state = {"first": 0.0, "second": 0.0}
-    return Optimizer("adam", adam_update, step, decay, state, decay._asdict(), coordinatewise=True)
+    return Optimizer(
+        "adam", adam_update, decay, step_size=step_size, state=state, settings=decay._asdict(), coordinatewise=True
+    )
 
 
-def amsgrad(step: Step, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
+def amsgrad(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """AMSGrad: Adam with the running maximum of the second moment (torch.optim.Adam with amsgrad=True)."""
     decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
     state = {"first": 0.0, "second": 0.0, "largest": 0.0}
-    return Optimizer("amsgrad", amsgrad_update, step, decay, state, decay._asdict(), coordinatewise=True)
+    return Optimizer(
+        "amsgrad", amsgrad_update, decay, step_size=step_size, state=state, settings=decay._asdict(),
+        coordinatewise=True,
+    )
 
 
-def sign_sgd(step: Step) -> Optimizer:
+def sign_sgd(step_size: StepSize) -> Optimizer:
     """Sign descent, w <- w - step sign(g).
 
     References
     ----------
     Bernstein, Wang, Azizzadenesheli, Anandkumar, ICML 2018, arXiv 1802.04434.
     """
-    return Optimizer("sign_sgd", sign_update, step, NoParameters(), coordinatewise=True)
-
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> NoReturn:
-        raise no_such_name(__name__, name)
+    return Optimizer("sign_sgd", sign_update, step_size=step_size, coordinatewise=True)

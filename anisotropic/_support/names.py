@@ -26,8 +26,8 @@ def no_such_name(module: str, name: str) -> AttributeError:
 
     Known are the names in ``__all__``, or else the public functions defined in the module.
 
-    >>> no_such_name("anisotropic.names", "neerest")
-    AttributeError("module 'anisotropic.names' has no name 'neerest'; did you mean 'nearest'?")
+    >>> no_such_name("anisotropic._support.names", "neerest")
+    AttributeError("module 'anisotropic._support.names' has no name 'neerest'; did you mean 'nearest'?")
     """
     found = vars(sys.modules[module])
     own = [k for k, v in found.items() if isfunction(v) and v.__module__ == module and not k.startswith("_")]

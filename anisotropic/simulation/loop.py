@@ -15,8 +15,8 @@ from functools import cache
 import numpy as np
 from numba import njit
 
-from .elementary import leaf
-from .random import Stream, draw_rows
+from ..compiled.leaf import leaf
+from ..compiled.random import Stream, draw_rows
 
 #: Columns of the kernel's output, in order; further columns hold the user's measures.
 COLUMNS = (
@@ -122,13 +122,13 @@ def trajectories(
     shape (1, rows, tile d) where the update may take a whole tile, else (tile, rows, d).
     """
     po, pn, pu, ps, pr, sampling = parameters
-    start, base_step, initial_state, lo, hi, coordinate, replica, group = arrays
+    start, base_step_size, initial_state, lo, hi, coordinate, replica, group = arrays
     d, tile, first_batch, total_rows, room, memory, accumulator, rule_slots = sizes
     separable, replace, means = switches
     n, steps, own = start.size, record[-1], (out.shape[2] - 10) // 2
     groups = coordinate.size // n
     z, average, alive = np.zeros((4, groups * n)), np.empty(d), np.empty(tile, np.bool_)
-    w, g, total, step, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
+    w, g, total, step_size, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
     f, l1, l2_squared = np.empty(tile), np.empty(tile), np.empty(tile)
     sums, slots, extra = np.empty((tile, 4 + own)), np.empty((tile, memory)), np.empty(own)
     rows, order = np.empty(room + total_rows, np.int64), np.empty(total_rows, np.int64)
@@ -137,7 +137,7 @@ def trajectories(
     updates, reach = initial_state.shape[0], initial_state.shape[2]
     for r in range(first, last, tile):
         for j in range(n):
-            w[j], total[j], step[j] = start[j], start[j], base_step[j]
+            w[j], total[j], step_size[j] = start[j], start[j], base_step_size[j]
         for b in range(updates):
             for i in range(initial_state.shape[1]):
                 for j in range(reach):
@@ -195,7 +195,7 @@ def trajectories(
                 if factor is not None:
                     scale = factor(t, f[b], slots[b], ps)
                     for j in range(b * d, b * d + d):
-                        step[j] = base_step[j] * scale
+                        step_size[j] = base_step_size[j] * scale
             if recording:
                 k += 1
                 if k == record.size:
@@ -232,5 +232,5 @@ def trajectories(
                 )
             for b in range(updates):
                 at, end = b * reach, b * reach + reach
-                update(w[at:end], g[at:end], state[b], step[at:end], t, pu)
+                update(w[at:end], g[at:end], state[b], step_size[at:end], t, pu)
             clip_and_add(w, lo, hi, total)

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from . import batching, bounds, noises, optimizers, problems
-from .names import nearest
-from .records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
-from .simulate import simulate
-from .verify import verify
+from .. import batching, bounds, noises, optimizers, problems
+from .._support.names import nearest
+from ..bounds.comparison import power_law
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
+from ..simulation.run import simulate
+from .verdicts import verify
 
 
 @dataclass(frozen=True)
@@ -58,31 +59,26 @@ class Setup:
         return replace(self, **changes)
 
 
-def power_law(dim: int, exponent: float) -> FloatArray:
-    """The profile 1, 2^-a, 3^-a, ...: dense for a = 0, sparse for a = 2."""
-    return np.arange(1.0, dim + 1) ** -exponent
-
-
 DENSE, SPARSE = 0.0, 2.0
 _BOX = (-1.0, 1.0)
 
 
 def _tuned(name: str, **constants: Any) -> Any:
-    return bounds[name].tuned_step(**constants)  # type: ignore[index]
+    return bounds[name].tuned_step_size(**constants)  # type: ignore[index]
 
 
 def _sgd_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
     """SGD with the tuned step of bound `name` on a quadratic in [-1, 1]^d with |w*_j| = 0.9 and w_1 = 0."""
-    step = _tuned(name, L=curvature, sigma=sigma, R=0.9, T=steps, M=batch)
-    f = problems.quadratic(curvature, minimizer=0.9, box=_BOX)
+    step_size = _tuned(name, L=curvature, sigma=sigma, R=0.9, T=steps, M=batch)
+    f = problems.quadratic(curvature, center=0.9, box=_BOX)
     return Setup(
-        bounds[name], f, optimizers.sgd(step), noises.gaussian(sigma), 0.0, steps, batch, **options  # type: ignore[index]
+        bounds[name], f, optimizers.sgd(step_size), noises.gaussian(sigma), 0.0, steps, batch, **options  # type: ignore[index]
     )
 
 
 def _adagrad_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
     """AdaGrad, or AdaGrad-Norm, with the step of its theorem on the same quadratic."""
-    f = problems.quadratic(curvature, minimizer=0.9, box=_BOX)
+    f = problems.quadratic(curvature, center=0.9, box=_BOX)
     if name == "convex_adagrad_norm":
         optimizer = optimizers.adagrad_norm(2.0 * np.sqrt(curvature.size / 2), eps=1e-8)
     else:
@@ -105,9 +101,9 @@ def _convex_diag_sgd() -> Setup:
 def _convex_sgd_proj() -> Setup:
     """The minimizer over the box is a corner, where the gradient is not zero."""
     curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
-    step = _tuned("convex_sgd_proj", L=curvature, sigma=sigma, R=1.0, T=steps, M=batch)
-    f = problems.quadratic(curvature, minimizer=1.5, box=_BOX)
-    return Setup(bounds.convex_sgd_proj, f, optimizers.sgd(step), noises.gaussian(sigma), 0.0, steps, batch, 1024)
+    step_size = _tuned("convex_sgd_proj", L=curvature, sigma=sigma, R=1.0, T=steps, M=batch)
+    f = problems.quadratic(curvature, center=1.5, box=_BOX)
+    return Setup(bounds.convex_sgd_proj, f, optimizers.sgd(step_size), noises.gaussian(sigma), 0.0, steps, batch, 1024)
 
 
 def _nonsmooth(name: str) -> Setup:
@@ -117,7 +113,7 @@ def _nonsmooth(name: str) -> Setup:
     """
     slope, steps, batch = power_law(20, SPARSE), 1000, 16
     sigma = 2 * slope
-    f = problems.absolute(slope, minimizer=0.5, box=_BOX)
+    f = problems.absolute(slope, center=0.5, box=_BOX)
     if name == "convex_adagrad_nonsmooth":
         optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
     else:
@@ -140,7 +136,7 @@ def _convex_adagrad_norm() -> Setup:
 
 def _convex_adagrad_active() -> Setup:
     curvature, sigma = power_law(10, SPARSE), power_law(10, SPARSE)
-    f = problems.quadratic(curvature, minimizer=1.5, box=_BOX)
+    f = problems.quadratic(curvature, center=1.5, box=_BOX)
     optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
     return Setup(bounds.convex_adagrad_active, f, optimizer, noises.gaussian(sigma), 0.0, 200, 4, 1024)
 
@@ -159,8 +155,8 @@ def _cosine_cell(name: str, dim: int, exponent: float, steps: int, batch: int, *
     known = {"L": c, "sigma": c / 2, "Delta": gap, "T": steps, "M": batch}
     balanced = np.sqrt(gap / np.sum(c))
     if name in ("nonconvex_sgd", "nonconvex_signsgd", "nonconvex_signsgd_gaussian"):
-        step = _tuned(name, **known)
-        optimizer = optimizers.sgd(step) if name == "nonconvex_sgd" else optimizers.sign_sgd(step)
+        step_size = _tuned(name, **known)
+        optimizer = optimizers.sgd(step_size) if name == "nonconvex_sgd" else optimizers.sign_sgd(step_size)
     elif name == "nonconvex_diag_sgd":
         noise = np.sqrt(gap * batch / (steps * np.sum(c * (c / 2) ** 2)))
         optimizer = optimizers.sgd(np.minimum(1 / c, noise))
@@ -222,7 +218,7 @@ def _strong_growth(name: str) -> Setup:
 
 def _sgd_separation_lower() -> Setup:
     """Gradient descent with the largest step, on the quadratic that it cannot solve in 1,000 steps."""
-    from .bounds.separation import separation_instance
+    from ..bounds.separation import separation_instance
 
     known = separation_instance(1000, 1000)
     f = problems.quadratic(known["L"])
@@ -337,30 +333,31 @@ def exact_grid(replicas: int = 4000) -> Iterator[Setup]:
     the other measures.
     """
     cells = [
-        (law, d, T, curvature, step, M)
+        (law, d, T, curvature, step_size, M)
         for law, d, T in ((noises.gaussian, 20, 300), (noises.rademacher, 5, 100))
         for curvature in PROFILES
-        for step in (0.1, 0.8, 1.9)
+        for step_size in (0.1, 0.8, 1.9)
         for M in (1, 16)
     ]
-    for seed, (law, d, T, curvature, step, M) in enumerate(cells):
+    for seed, (law, d, T, curvature, step_size, M) in enumerate(cells):
         f = problems.quadratic(power_law(d, PROFILES[curvature]))
         yield Setup(
-            exact_bound("gap"), f, optimizers.sgd(step), law(power_law(d, 0.5)), 1.0, T, M, replicas, seed, records=10,
-            label=f"{law.__name__} {curvature} step={step} M={M}",
+            exact_bound("gap"), f, optimizers.sgd(step_size), law(power_law(d, 0.5)), 1.0, T, M, replicas, seed,
+            records=10,
+            label=f"{law.__name__} {curvature} step_size={step_size} M={M}",
         )  # fmt: skip
 
 
 def exact_bound(measure: str) -> bounds.Bound:
     """The exact value of "gap", "mean_gap" or "average_gap" for SGD on a diagonal quadratic, as an equality."""
+    from ..bounds import symbols as s
     from . import exact
-    from .bounds import symbols as s
 
     which = {"gap": "last", "mean_gap": "mean", "average_gap": "average"}[measure]
 
     def solve(values: dict[str, Any]) -> dict[str, float]:
         result = exact.sgd_quadratic(
-            values["L"], values["sigma"], step=values["step"], start=values["R"],
+            values["L"], values["sigma"], step_size=values["step_size"], start=values["R"],
             steps=int(values["T"]), batch_size=int(values["M"]),
         )  # fmt: skip
         return {"exact": float(getattr(result, which))}
@@ -369,7 +366,7 @@ def exact_bound(measure: str) -> bounds.Bound:
         f"exact_{measure}",
         measure,
         "equality",
-        solver=bounds.Solver(solve, (s.L, s.sigma, s.R, s.step, s.T, s.M)),
+        forms={"solved": bounds.Solver(solve, (s.L, s.sigma, s.R, s.step_size, s.T, s.M))},
         requires=bounds.Requires(optimizers="sgd", properties={"separable"}, box=False),
         title="SGD on a diagonal quadratic, exact",
         assumptions=["the objective is 1/2 sum_j L_j (w_j - w*_j)^2"],

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intervals import t_limits
-from .records import Objective, Optimizer, count, float_parameter
-from .simulate import simulate
+from ..intervals import t_limits
+from ..records import Objective, Optimizer, count, float_parameter
+from .run import simulate
 
 
-class Reach(NamedTuple):
+class StepsToTarget(NamedTuple):
     """Steps to the target with limits; NaN where it was not reached within the largest number of steps allowed.
 
     `low` and `high` are where the lower and the upper limit of the mean cross the target.
@@ -24,11 +24,11 @@ class Reach(NamedTuple):
     high: float
 
 
-class TunedReach(NamedTuple):
+class TunedStepsToTarget(NamedTuple):
     """The grid's best step size, its reach on fresh seeds, and whether the best lies at an end of the grid."""
 
     best: float
-    reach: Reach
+    reach: StepsToTarget
     at_edge: bool
 
 
@@ -39,15 +39,15 @@ def _first(steps: np.ndarray, values: np.ndarray, target: float) -> float:
 
 def _reach_any_time(
     objective: Objective, optimizer: Optimizer, target: float, max_steps: int, level: float, run: dict
-) -> Reach:
+) -> StepsToTarget:
     horizon = min(256, max_steps)
     while True:
         found = simulate(objective, optimizer, steps=horizon, records=600, **run["simulate"])
         values = found[run["measure"]]
         if not np.isfinite(values[:, -1]).all():
-            return Reach(math.nan, math.nan, math.nan)
+            return StepsToTarget(math.nan, math.nan, math.nan)
         mean, low, high = t_limits(values, level)
-        reach = Reach(*(_first(found.steps, v, target) for v in (mean, low, high)))
+        reach = StepsToTarget(*(_first(found.steps, v, target) for v in (mean, low, high)))
         if horizon == max_steps or math.isfinite(reach.high):
             return reach
         horizon = min(4 * horizon, max_steps)
@@ -55,7 +55,7 @@ def _reach_any_time(
 
 def _reach_by_horizon(
     objective: Objective, optimizer: Callable[[int], Optimizer], target: float, max_steps: int, level: float, run: dict
-) -> Reach:
+) -> StepsToTarget:
     seen: dict[int, tuple[float, float, float]] = {}
 
     def limits(steps: int) -> tuple[float, float, float]:
@@ -82,7 +82,7 @@ def _reach_by_horizon(
             bottom, top = (bottom, middle) if limits(middle)[which] <= target else (middle, top)
         return float(top)
 
-    return Reach(crossing(0), crossing(1), crossing(2))
+    return StepsToTarget(crossing(0), crossing(1), crossing(2))
 
 
 def steps_to_target(
@@ -94,7 +94,7 @@ def steps_to_target(
     measure: str = "mean_gap",
     level: float = 0.05,
     **simulation: Any,
-) -> Reach:
+) -> StepsToTarget:
     """The smallest number of updates T after which the mean over replicas of `measure` is at most `target`.
 
     Parameters
@@ -143,7 +143,7 @@ def tuned_steps_to_target(
     replicas: int = 64,
     tuning_replicas: int | None = None,
     **simulation: Any,
-) -> TunedReach:
+) -> TunedStepsToTarget:
     """Choose the step size of `grid` that reaches the target soonest on `tuning_seed`, and report it on `seed`.
 
     Parameters
@@ -162,24 +162,24 @@ def tuned_steps_to_target(
     TunedReach
         Where no step of the grid reaches the target, `best` and the reach are NaN.
     """
-    steps_grid = [float_parameter(step, "grid") for step in grid]
+    steps_grid = [float_parameter(step_size, "grid") for step_size in grid]
     other = seed ^ 1 if tuning_seed is None else tuning_seed
     few = max(4, replicas // 4) if tuning_replicas is None else tuning_replicas
     trial = {"records": 600, "seed": other, "replicas": few, **simulation}
     horizon = min(256, max_steps)
     while True:
         found = []
-        for step in steps_grid:
-            run = simulate(objective, make_optimizer(step), steps=horizon, **trial)
+        for step_size in steps_grid:
+            run = simulate(objective, make_optimizer(step_size), steps=horizon, **trial)
             found.append(_first(run.steps, run[measure].mean(axis=0), target))
         if np.isfinite(found).any():
             break
         if horizon == max_steps:
-            return TunedReach(math.nan, Reach(math.nan, math.nan, math.nan), False)
+            return TunedStepsToTarget(math.nan, StepsToTarget(math.nan, math.nan, math.nan), False)
         horizon = min(4 * horizon, max_steps)
     best = int(np.nanargmin(found))
     reach = steps_to_target(
         objective, make_optimizer(steps_grid[best]), target=target, max_steps=max_steps, measure=measure, level=level,
         seed=seed, replicas=replicas, **simulation,
     )  # fmt: skip
-    return TunedReach(steps_grid[best], reach, best in (0, len(steps_grid) - 1))
+    return TunedStepsToTarget(steps_grid[best], reach, best in (0, len(steps_grid) - 1))

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bounds.constants import KNOWN
-from .bounds.measures import observe
-from .bounds.theorem import Bound
-from .intervals import Limits, bounded_limits, checked_level, quantile_limits, t_limits
+from ..bounds.constants import KNOWN
+from ..bounds.measures import observe
+from ..bounds.theorem import Bound
+from ..intervals import Limits, bounded_limits, checked_level, quantile_limits, t_limits
+from ..records import FloatArray, Run, TermCheck, Verdict
 from .rates import NotAPowerLaw, RateFit, fit_rate
-from .records import FloatArray, Run, TermCheck, Verdict
 
-__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "tightest", "unmet", "verify"]
+__all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "unmet", "verify"]
 
 INTERVALS = ("auto", "t", "bounded")
 EQUALITY_REPLICAS = 4000
@@ -39,7 +39,7 @@ _MEANINGS = {
     "Delta": "initial gap",
     "mu": "Polyak-Lojasiewicz constant",
     "M": "batch size",
-    "step": "step",
+    "step_size": "step_size",
 }
 #: Constants whose vanishing may be what makes a single term vanish, in the order in which they are tried.
 _CAUSES = ("sigma", "eps", "rho", "G_star", "L", "L0", "Delta", "R", "G")
@@ -93,9 +93,10 @@ def verify(
     A claim that the gap after T steps is at most 2/T, and two replicas where it is 1/T:
 
     >>> from anisotropic.bounds.symbols import T
+    >>> from anisotropic.records import Facts
     >>> claim = Bound("mine", "gap", "upper", {"bias": 2 / T})
     >>> run = Run(steps=np.array([10, 100]), start=np.zeros(1), statistics={"gap": np.array([[0.1, 0.01]] * 2)},
-    ...           status=np.array(["ok", "ok"]), initial_gap=1.0, known={}, facts={"law": "none"})
+    ...           status=np.array(["ok", "ok"]), initial_gap=1.0, facts=Facts(law="none"))
     >>> print(verify(claim, run))
     mine (simple): not contradicted
       gap after 10 steps: 0.1 in [0.1, 0.1] (exact; level 0.001, 2 replicas)
@@ -123,9 +124,9 @@ def verify(
     except ValueError as error:
         return answer("not applicable", str(error), conditions=(str(error),))
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, claim.records]
-    if run.replicas < 2 and run.facts.get("law") != "none":
+    if run.replicas < 2 and run.facts.law != "none":
         return answer("inconclusive", "one replica has no interval; simulate at least 2", form=claim.form)
-    if bound.kind == "equality" and run.replicas < EQUALITY_REPLICAS and run.facts.get("law") != "none":
+    if bound.kind == "equality" and run.replicas < EQUALITY_REPLICAS and run.facts.law != "none":
         return answer(
             "inconclusive",
             f"an equality is judged on at least {EQUALITY_REPLICAS:,} replicas, since skewed gaps mislead with fewer; "
@@ -171,21 +172,8 @@ def _evaluated(bound: Bound, run: Run, known: Mapping[str, Any], form: str | Non
         shares = np.arange(1, EQUALITY_RECORDS + 1) / EQUALITY_RECORDS
         records = np.unique(np.round(shares * (records.size - 1)).astype(int))
     at = [dict(known) | {"T": int(run.steps[k])} for k in records]
-    chosen = form or tightest(bound, at[-1])
+    chosen = form or bound.tightest(**at[-1]).form
     return _Claim(bound, chosen, records, at, np.array([bound(form=chosen, **c) for c in at]))
-
-
-def tightest(bound: Bound, constants: Mapping[str, Any]) -> str:
-    """The form with the smallest value (for a lower bound the largest) among those that the constants allow."""
-    values: dict[str, float] = {}
-    for form in reversed(bound.forms):
-        try:
-            values[form] = bound(form=form, **constants)
-        except ValueError as error:
-            refused = error
-    if not values:
-        raise refused
-    return (max if bound.kind == "lower" else min)(values, key=lambda f: values[f])
 
 
 def _judge(claim: _Claim, run: Run, values: FloatArray, level: float, interval: str) -> dict[str, Any]:
@@ -244,7 +232,7 @@ def _limits(claim: _Claim, run: Run, values: FloatArray, level: float, interval:
         delta = float(claim.constants[0]["delta"])
         return quantile_limits(filled, 1 - delta, level), ["Clopper-Pearson"] * count
     whole = np.isfinite(filled).all(axis=0)
-    if run.facts.get("law") == "none":
+    if run.facts.law == "none":
         mean = filled.mean(axis=0)
         return Limits(mean, mean, mean), ["exact"] * count
     finite = np.where(whole, filled, 0.0)
@@ -282,7 +270,7 @@ def measured_range(measure: str, run: Run) -> tuple[float, float] | None:
     """
     known = run.constants()
     smoothness, width = known.get("L"), known.get("D")
-    if smoothness is None or width is None or "interior minimizer" not in run.facts.get("properties", ()):
+    if smoothness is None or width is None or "interior minimizer" not in run.facts.properties:
         return None
     smoothness, width = np.broadcast_arrays(np.atleast_1d(smoothness), np.atleast_1d(width))
     d = max(int(run.start.size), smoothness.size)

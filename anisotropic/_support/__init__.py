@@ -1,0 +1,1 @@
+"""What does every part need? Names with suggestions, optional packages, output, versions."""

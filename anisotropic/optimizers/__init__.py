@@ -1,0 +1,15 @@
+"""Which optimizers are there? Update rules on vectors, each with a lower-case factory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from .._support.names import no_such_name
+from .vector import adagrad, adagrad_norm, adam, amsgrad, heavy_ball, rmsprop, sgd, sign_sgd
+
+__all__ = ["adagrad", "adagrad_norm", "adam", "amsgrad", "heavy_ball", "rmsprop", "sgd", "sign_sgd"]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_such_name(__name__, name)

@@ -1,0 +1,113 @@
+"""What becomes of the kernel's columns? A Run: statistics, certified constants and the facts a theorem asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..batching.rules import relative_noise
+from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
+from .loop import COLUMNS
+
+
+def assemble(
+    out: FloatArray,
+    record: np.ndarray,
+    start: FloatArray,
+    objective: Objective,
+    optimizer: Optimizer,
+    noise: Noise,
+    batch_size: int | BatchRule,
+    measures: Sequence[str],
+    facts: Facts,
+) -> Run:
+    """The run whose columns a kernel wrote into `out`, shape (replicas, records, columns)."""
+    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(COLUMNS)}
+    for i, name in enumerate(measures):
+        columns[name] = np.ascontiguousarray(out[:, :, len(COLUMNS) + i])
+        columns[f"mean_{name}"] = np.ascontiguousarray(out[:, :, len(COLUMNS) + len(measures) + i])
+    minimum = np.nan if objective.minimum is None else objective.minimum
+    statistics = {
+        "gap": columns["value"] - minimum,
+        "mean_gap": columns.pop("mean_value") - minimum,
+        "average_gap": columns.pop("average_value") - minimum,
+        **columns,
+    }
+    status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
+    rule = batch_size if isinstance(batch_size, BatchRule) else None
+    known = certified_constants(objective, optimizer, noise, start, int(record[-1]), batch_size)
+    value = getattr(objective.value, "py_func", objective.value) if objective.samples is None else objective.value
+    initial_gap = float(value(start, objective.params)) - minimum
+    if np.isfinite(initial_gap):
+        known["Delta"] = initial_gap
+    if rule is not None and rule.exact:
+        known["rho"] = relative_noise(rule)
+    return Run(record, start, statistics, status, initial_gap, known, facts)
+
+
+def facts_of(
+    objective: Objective, optimizer: Optimizer, noise: Noise, batch_size: int | BatchRule, seed: int
+) -> Facts:
+    """What a theorem may ask about how these nouns are simulated."""
+    rule = batch_size if isinstance(batch_size, BatchRule) else None
+    return Facts(
+        objective=objective.name,
+        dim=objective.dim,
+        properties=tuple(sorted(objective.properties)),
+        box=objective.box is not None,
+        optimizer=optimizer.name,
+        settings=dict(optimizer.settings),
+        schedule=optimizer.step_size.name if isinstance(optimizer.step_size, Schedule) else "constant",
+        noise=noise.name,
+        law=noise.law,
+        batch=rule.name if rule else "constant",
+        rule={"form": rule.form, **rule.params._asdict()} if rule else {},
+        seed=int(seed),
+    )
+
+
+def _gradient_at_minimizer(objective: Objective) -> FloatArray:
+    """|f_j| at the minimizer over the box: zero unless a constraint is active."""
+    out = np.zeros(objective.dim)
+    if "interior minimizer" not in objective.properties:
+        getattr(objective.gradient, "py_func", objective.gradient)(objective.minimizer, objective.params, out)
+    return np.abs(out)
+
+
+def certified_constants(
+    objective: Objective, optimizer: Optimizer, noise: Noise, start: FloatArray, steps: int,
+    batch_size: int | BatchRule,
+) -> dict[str, Any]:
+    """What is certified, under the names that bounds use."""
+    d = objective.dim
+    known: dict[str, Any] = {"T": steps, "d": d}
+    if not isinstance(batch_size, BatchRule):
+        known["M"] = batch_size
+    if objective.smoothness is not None:
+        known["L"] = objective.smoothness
+    sigma = objective.sample_sigma if noise.law == "rows" else noise.sigma
+    if sigma is not None:
+        known["sigma"] = float_vector(sigma, d, "sigma", low=0.0)
+        known["rho"] = noise.rho
+    if objective.box is not None and np.isfinite(width := objective.box[1] - objective.box[0]).all():
+        known["D"] = width
+    if objective.minimizer is not None:
+        known["R"] = np.abs(start - objective.minimizer)
+        if objective.smoothness is not None:
+            known["G_star"] = _gradient_at_minimizer(objective)
+    if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0 and "M" in known:
+        known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
+    if objective.generalized_smoothness is not None:
+        known["L0"], known["L1"] = objective.generalized_smoothness
+    if objective.pl_constant is not None:
+        known["mu"] = objective.pl_constant
+    if not isinstance(optimizer.step_size, Schedule):
+        size = optimizer.step_size
+        known["step_size"] = float_vector(size, d, "step_size") if np.ndim(size) else float(size)
+    for name in ("eps", "beta", "momentum"):
+        if name in optimizer.settings:
+            value = optimizer.settings[name]
+            known[name] = np.asarray(value) if isinstance(value, list) else value
+    return known

@@ -1,0 +1,150 @@
+"""How is a run made? Checks, chunks of replicas, threads, progress.
+
+The kernel releases the interpreter lock, so chunks of replicas run in a thread pool. The numbers do not depend on the
+number of threads or chunks: replica r of seed s is the same trajectory wherever it runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+
+import numpy as np
+from numba import config
+from numpy.typing import ArrayLike
+
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector
+from . import loop
+from .assemble import assemble, facts_of
+from .compatibility import check_rule, check_setup, largest_batch
+from .layout import Measure, Plan, make_plan, record_steps
+
+Progress = Callable[[int, int], None]
+
+
+def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Progress | None) -> FloatArray:
+    out = np.empty((replicas, records, plan.columns))
+    if progress is not None:
+        progress(0, replicas)
+    loop.trajectories(*plan.functions, *plan.arguments, 0, 0, out)  # compiles in this thread, simulates nothing
+    pieces = max(threads, min(8 * threads, replicas)) if progress is not None else threads
+    size = -(-replicas // pieces)
+    size = -(-size // plan.tile) * plan.tile
+    chunks = [(a, min(a + size, replicas)) for a in range(0, replicas, size)]
+
+    def work(chunk: tuple[int, int]) -> int:
+        loop.trajectories(*plan.functions, *plan.arguments, *chunk, out)
+        return chunk[1] - chunk[0]
+
+    done = 0
+    if threads == 1 or len(chunks) == 1:
+        for chunk in chunks:
+            done += work(chunk)
+            if progress is not None:
+                progress(done, replicas)
+        return out
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(work, chunk) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                done += future.result()
+                if progress is not None:
+                    progress(done, replicas)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return out
+
+
+def simulate(
+    objective: Objective,
+    optimizer: Optimizer,
+    *,
+    noise: Noise,
+    start: ArrayLike,
+    steps: int,
+    batch_size: int | BatchRule = 1,
+    replicas: int = 64,
+    seed: int = 0,
+    records: int = 100,
+    measures: Mapping[str, Measure] | None = None,
+    running_means: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Simulate independent trajectories of `optimizer` on `objective` and record the statistics that theorems bound.
+
+    Parameters
+    ----------
+    objective, optimizer, noise : records
+    start : number or array ``(d,)``
+        w_1, inside the box.
+    steps : int
+        Number of updates T.
+    batch_size : int or BatchRule
+        Samples M averaged in each gradient, or the rule that chooses them (`an.batching`).
+    replicas : int
+        Number of independent trajectories.
+    seed : int
+        0 <= seed < 2**64. The same seed gives every optimizer the same noise.
+    records : int
+        About how many log-spaced steps are recorded.
+    measures : mapping of str to njit function ``(w, gradient, params) -> float``, optional
+        Statistics of your own, evaluated at the iterate with its true gradient; "m" is recorded as `m` (at w_{t+1}) and
+        `mean_m` (mean over w_1..w_t).
+    running_means : bool
+        False evaluates value and gradient at the records only, for finite sums whose full gradient is dear: the
+        statistics that average over all steps are then NaN.
+    threads : int, optional
+        Default: all cores. Results do not depend on it.
+    progress : callable ``(done, replicas)``, optional
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError, TypeError
+        On wrong shapes, a start outside the box, NaN, counts below 1, a closure where a compiled function is needed.
+
+    Examples
+    --------
+    Noiseless SGD with step 1/2 halves the distance on x^2 / 2, so the gap falls by 4 at every step.
+
+    >>> import anisotropic as an
+    >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.5)
+    >>> run = an.simulate(f, method, noise=an.noises.none(), start=1.0, steps=3)
+    >>> run.gap[0].tolist()
+    [0.125, 0.03125, 0.0078125]
+    """
+    steps = count(steps, "steps")
+    rule = batch_size if isinstance(batch_size, BatchRule) else None
+    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    replicas, records = count(replicas, "replicas"), count(records, "records")
+    threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
+    w1 = float_vector(start, objective.dim, "start")
+    check_setup(objective, noise, w1, first_batch)
+    cap = largest_batch(rule, objective, noise) if rule else first_batch
+    if rule is not None:
+        check_rule(rule, objective, noise, cap)
+    measures = dict(measures or {})
+    reserved = {*loop.COLUMNS, "gap", "mean_gap", "average_gap"}
+    clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
+    if clash:
+        raise ValueError(f"measure {clash[0]!r} is a statistic that every run records; choose another name")
+    record = record_steps(steps, records)
+    plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, measures, running_means)
+    out = _execute(plan, replicas, record.size, 1 if config.DISABLE_JIT else threads, progress)
+    facts = facts_of(objective, optimizer, noise, batch_size, seed)
+    if rule is not None:
+        batches = out[:, :, loop.COLUMNS.index("batch_size")]
+        facts = replace(facts, batch_test_always_holds=_always_holds(rule, cap, batches))
+    return assemble(out, record, w1, objective, optimizer, noise, batch_size, list(measures), facts)
+
+
+def _always_holds(rule: BatchRule, cap: int, batches: FloatArray) -> bool:
+    """Whether the inequality of the rule held at every iteration: an oracle asked at each, that never met its cap."""
+    return rule.exact and rule.interval == 1 and not (batches >= cap).any()

@@ -1,0 +1,101 @@
+"""What is a study, and how is it run from Python? A grid, a function of one point, a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .driver import run
+from .grid import UNPAIRED
+from .results import Results
+from .source import Definition, load_module
+from .store import StudyError
+
+
+@dataclass(frozen=True, eq=False)
+class Study(Definition):
+    """A grid of independent computations.
+
+    Parameters
+    ----------
+    name : str
+        Also the name of the default results folder, ``results/<name>``.
+    axes : mapping of str to list
+        The grid is the product; values are numbers, texts, booleans or None.
+    cell : function ``(**point) -> dict of arrays``
+        One point of the grid. If it has a parameter `seed` it receives the seed of the cell, an int below 2**63: the
+        hash of the point without the `unpaired` axes, so that methods are compared on the same random numbers.
+    plot : function ``(results) -> None``, optional
+    quick : mapping, optional
+        Axes replaced by ``--quick``.
+    unpaired : sequence of str
+    include : function ``(**point) -> bool``, optional
+        False drops a point of the product.
+    path : Path, optional
+        The study's file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> study = Study("squares", {"n": [1, 2, 3]}, lambda n: {"square": n * n})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study.run(folder).array("square").tolist()
+    [1, 4, 9]
+    """
+
+    plot: Callable[[Results], None] | None = None
+
+    @classmethod
+    def load(cls, source: str | Path | ModuleType) -> Study:
+        """The study in a file or a module: AXES, cell, and where they exist plot, QUICK, UNPAIRED, include."""
+        module = source if isinstance(source, ModuleType) else load_module(Path(source))
+        file = getattr(module, "__file__", None)
+        path = Path(file) if file else None
+        missing = [name for name in ("AXES", "cell") if not hasattr(module, name)]
+        if missing:
+            raise StudyError(f"{path or module.__name__} is not a study: it defines no {' and no '.join(missing)}")
+        return cls(
+            name=path.stem if path else module.__name__,
+            axes=module.AXES,
+            cell=module.cell,
+            plot=getattr(module, "plot", None),
+            quick=getattr(module, "QUICK", {}),
+            unpaired=tuple(getattr(module, "UNPAIRED", UNPAIRED)),
+            include=getattr(module, "include", None),
+            path=path,
+        )
+
+    def run(
+        self,
+        folder: str | Path,
+        *,
+        executor: str | Executor = "threads",
+        workers: int | None = None,
+        quick: bool = False,
+        quiet: bool = True,
+        **axes: Sequence[Any],
+    ) -> Results:
+        """Compute what is missing in `folder` and return the results.
+
+        Parameters
+        ----------
+        folder : str or Path
+        executor : "threads", "processes", "serial", "dask", "dask:ADDRESS" or any ``concurrent.futures.Executor``
+        workers : int, optional
+            Of threads or processes; by default the cores this process may use.
+        quick : bool
+        quiet : bool
+            False shows progress on stderr.
+        **axes
+            Axes replaced for this run.
+
+        Raises
+        ------
+        StudyError
+            The folder cannot be written or is in use, or an axis is unknown.
+        """
+        return run(self, Path(folder), self.grid(quick, **axes), executor=executor, workers=workers, quiet=quiet)

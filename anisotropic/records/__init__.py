@@ -5,8 +5,9 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, module_level
+from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
 from .facts import Facts
+from .functions import module_level
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
 from .verdict import TermCheck, Verdict
@@ -27,6 +28,9 @@ __all__ = [
     "count",
     "float_parameter",
     "float_vector",
+    "length",
     "load",
     "module_level",
+    "numbers",
+    "seed_number",
 ]

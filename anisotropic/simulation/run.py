@@ -15,10 +15,11 @@ import numpy as np
 from numba import config
 from numpy.typing import ArrayLike
 
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
 from . import loop
 from .assemble import assemble, facts_of
-from .compatibility import check_rule, check_setup, largest_batch
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .contract import require
 from .layout import Measure, Plan, make_plan, record_steps
 
 Progress = Callable[[int, int], None]
@@ -73,6 +74,7 @@ def simulate(
     running_means: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    check: bool = True,
 ) -> Run:
     """Simulate independent trajectories of `optimizer` on `objective` and record the statistics that theorems bound.
 
@@ -100,6 +102,9 @@ def simulate(
     threads : int, optional
         Default: all cores. Results do not depend on it.
     progress : callable ``(done, replicas)``, optional
+    check : bool
+        Whether objectives, optimizers, noises, batch rules and measures that the package did not make are probed first
+        (`anisotropic.check`), each function once. It costs some milliseconds.
 
     Returns
     -------
@@ -109,6 +114,8 @@ def simulate(
     ------
     ValueError, TypeError
         On wrong shapes, a start outside the box, NaN, counts below 1, a closure where a compiled function is needed.
+    ContractViolation
+        If a function of one's own does not do what a simulation relies on: a ValueError with a sentence for each fault.
 
     Examples
     --------
@@ -120,9 +127,10 @@ def simulate(
     >>> run.gap[0].tolist()
     [0.125, 0.03125, 0.0078125]
     """
-    steps = count(steps, "steps")
+    check_nouns(objective, optimizer, noise)
+    steps, seed = count(steps, "steps"), seed_number(seed)
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    first_batch = rule.start if rule else batch_number(batch_size)
     replicas, records = count(replicas, "replicas"), count(records, "records")
     threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     w1 = float_vector(start, objective.dim, "start")
@@ -130,11 +138,15 @@ def simulate(
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if not isinstance(measures or {}, Mapping):
+        raise TypeError(f"measures = {measures!r}; expected a mapping of names to compiled functions")
     measures = dict(measures or {})
     reserved = {*loop.COLUMNS, "gap", "mean_gap", "average_gap"}
     clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
     if clash:
         raise ValueError(f"measure {clash[0]!r} is a statistic that every run records; choose another name")
+    if check:
+        require(objective, optimizer, noise, rule=rule, measures=measures, start=w1, steps=steps)
     record = record_steps(steps, records)
     plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, measures, running_means)
     out = _execute(plan, replicas, record.size, 1 if config.DISABLE_JIT else threads, progress)

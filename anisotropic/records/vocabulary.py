@@ -1,0 +1,40 @@
+"""Which words have a meaning to the library? Properties, laws, forms of a batch rule, and how a wrong word is answered.
+
+Names of optimizers, problems, noises, schedules, batch rules and statistics are open: a user may add some, so that an
+unknown one is not refused, but the sentence that misses it suggests the nearest known one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .._support.names import nearest
+
+#: What may be claimed of an objective.
+PROPERTIES = ("convex", "separable", "interior minimizer", "finite sum")
+#: Laws of a noise.
+LAWS = ("gaussian", "bounded", "heavy", "rows", "none")
+#: Forms of a batch rule.
+FORMS = ("plug_in", "exact", "unbiased")
+#: Where AdaGrad's accumulator starts and on which side of the root its epsilon stands.
+PRESETS = ("convex", "nonconvex", "torch", "optax")
+#: Update rules of `an.optimizers`.
+OPTIMIZERS = ("sgd", "heavy_ball", "adagrad", "adagrad_norm", "rmsprop", "adam", "amsgrad", "sign_sgd")
+
+
+def one_of(word: str, known: tuple[str, ...], what: str) -> str:
+    """`word` where it is in a closed vocabulary, else a ValueError with all words and the nearest.
+
+    >>> one_of("konvex", PROPERTIES, "property")
+    Traceback (most recent call last):
+    ValueError: property = 'konvex'; expected 'convex', 'separable', ... or 'finite sum'; did you mean 'convex'?
+    """
+    if word in known:
+        return word
+    *first, last = map(repr, known)
+    raise ValueError(f"{what} = {word!r}; expected {', '.join(first)} or {last}{nearest(str(word).lower(), known)}")
+
+
+def words(given: Iterable[str] | str) -> frozenset[str]:
+    """One word, or several, as a set."""
+    return frozenset([given] if isinstance(given, str) else given)

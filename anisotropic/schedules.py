@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ._support.names import no_such_name

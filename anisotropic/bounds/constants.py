@@ -86,8 +86,6 @@ def entry(name: str, value: Any) -> np.ndarray:
         where, number = ("", array) if array.ndim == 0 else (f"[{np.argmax(bad)}]", array[np.argmax(bad)])
         wanted = "above 0" if strict else "of at least 0"
         raise ValueError(f"{name}{where} = {float(number):g}; expected a finite number {wanted}")
-    if name in ("T", "M") and (array < 1.0).any():
-        raise ValueError(f"{name} = {float(array.min()):g}; expected at least 1: it counts {'updates' if name == 'T' else 'samples'}")
     return array
 
 

@@ -21,7 +21,8 @@ def module_level(function: Callable, role: str, arguments: str = "") -> Callable
         if not (callable(function) and config.DISABLE_JIT):
             name = getattr(function, "__name__", repr(function))
             raise TypeError(
-                f"{role} function '{name}' is not compiled; write @an.leaf above a function at the top level of a module"
+                f"{role} function '{name}' is not compiled; write @an.leaf above a function at the top level of a "
+                "module"
             )
         python = function
     if getattr(python, "__closure__", None):
@@ -63,7 +64,7 @@ def parameters(params: Any, role: str) -> Any:
             f"params of the {role} is of type {type(params).__name__}; expected a NamedTuple, whose fields are numbers "
             "and NumPy arrays"
         )
-    for name, value in params._asdict().items():
+    for name, value in zip(params._fields, params, strict=True):
         if isinstance(value, (list, set, dict)) or (hasattr(value, "detach") and hasattr(value, "numpy")):
             raise TypeError(
                 f"params.{name} of the {role} is a {type(value).__name__}; expected a number or a NumPy array, such as "

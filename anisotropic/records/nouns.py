@@ -208,15 +208,19 @@ class Noise:
         return f"Noise({self.name}{level}{f', rho={self.rho:g}' if self.rho else ''})"
 
 
-def _step_size(step_size: Any) -> float | FloatArray:
-    """A positive number as a float, or positive numbers as an array."""
+def _step_size(step_size: Any) -> Any:
+    """What was given, where it is a positive number or positive numbers; arrays are copied."""
     if callable(step_size):
         name = getattr(step_size, "__name__", repr(step_size))
         raise TypeError(
             f"step_size = {name}, a function; expected a positive number, an array (d,) or a schedule, such as "
             "an.schedules.inverse_sqrt(0.1)"
         )
+    if np.ndim(step_size) > 1:
+        raise ValueError(f"step_size has shape {np.shape(step_size)}; expected a number, shape (d,) or a schedule")
     array = float_vector(step_size, length(step_size), "step_size", low=0.0, strict=True)
+    if isinstance(step_size, (int, float, list, tuple)):
+        return step_size
     return array if np.ndim(step_size) else float(array[0])
 
 

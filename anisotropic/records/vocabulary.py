@@ -27,12 +27,13 @@ def one_of(word: str, known: tuple[str, ...], what: str) -> str:
 
     >>> one_of("konvex", PROPERTIES, "property")
     Traceback (most recent call last):
-    ValueError: property = 'konvex'; expected 'convex', 'separable', ... or 'finite sum'; did you mean 'convex'?
+    ValueError: property = 'konvex'; expected one of 'convex', 'separable', ...; did you mean 'convex'?
     """
     if word in known:
         return word
-    *first, last = map(repr, known)
-    raise ValueError(f"{what} = {word!r}; expected {', '.join(first)} or {last}{nearest(str(word).lower(), known)}")
+    raise ValueError(
+        f"{what} = {word!r}; expected one of {', '.join(map(repr, known))}{nearest(str(word).lower(), known)}"
+    )
 
 
 def words(given: Iterable[str] | str) -> frozenset[str]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..batching.resize import LARGEST
 from .._support.names import nearest
+from ..batching.resize import LARGEST
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, count, float_vector
 from ..records.vocabulary import OPTIMIZERS
-
 
 _EXAMPLES = {
     "objective": (Objective, "an.problems.quadratic([1.0, 0.5])"),
@@ -23,7 +22,7 @@ _EXAMPLES = {
 def check_nouns(objective: Any, optimizer: Any, noise: Any) -> None:
     """Refuse what is no objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
     if isinstance(objective, Optimizer) and isinstance(optimizer, Objective):
-        raise TypeError("objective and optimizer are swapped; the objective comes first: simulate(objective, optimizer)")
+        raise TypeError("objective and optimizer are swapped; write simulate(objective, optimizer, ...)")
     for what, given in (("objective", objective), ("optimizer", optimizer), ("noise", noise)):
         kind, example = _EXAMPLES[what]
         article = "a" if kind is Noise else "an"
@@ -43,7 +42,7 @@ def batch_number(batch_size: Any) -> int:
     """A batch size as an int; larger ones than a 64-bit counter holds are refused."""
     if callable(batch_size):
         name = getattr(batch_size, "__name__", repr(batch_size))
-        raise TypeError(f"batch_size = {name} is a function; pass a whole number or a rule, as in an.batching.norm_test(0.5)")
+        raise TypeError(f"batch_size = {name} is a function; pass a whole number or a rule: an.batching.norm_test(0.5)")
     return count(batch_size, "batch_size", high=LARGEST)
 
 

@@ -27,21 +27,27 @@ def check_batch_rule(rule: BatchRule, dim: int | None = None, seed: int = 0) -> 
             return
 
 
+#: Sizes of gradient and noise that are asked about, in the order of the iterations.
+SITUATIONS = ((1.0, 1.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0))
+
+
 def _check(rule: BatchRule, dim: int, seed: int) -> Iterator[tuple[str, str]]:
     decide = Guarded(compilable(rule.decide), "decide", ("history",))
     rng, batch = np.random.default_rng(seed), rule.start
     for population in (0, 1000):
         history = np.zeros((rule.slots, dim))
-        for t, (gradient_scale, noise_scale) in enumerate(((1.0, 1.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)), 1):
+        for t, (gradient_scale, noise_scale) in enumerate(SITUATIONS, 1):
             gradient = gradient_scale * rng.standard_normal(dim)
             variance = noise_scale * rng.uniform(0.5, 2.0, dim)
+            projected = np.float64(gradient**2 @ variance)
             wanted = decide.number(
-                batch=batch, gradient=gradient, variance=variance, projected_variance=np.float64(gradient**2 @ variance),
-                population=population, t=t, history=history, params=rule.params,
+                batch=batch, gradient=gradient, variance=variance, projected_variance=projected, population=population,
+                t=t, history=history, params=rule.params,
             )  # fmt: skip
             if math.isnan(wanted) or wanted < 0.0:
                 yield "finite", (
                     f"the wanted batch is {wanted:g} at t = {t} for a batch of {batch} with |gradient|^2 = "
-                    f"{gradient @ gradient:.3g} and total variance {variance.sum():.3g}; expected a number of at least 0"
+                    f"{gradient @ gradient:.3g} and total variance {variance.sum():.3g}; expected a number of at least "
+                    "0"
                 )
                 return

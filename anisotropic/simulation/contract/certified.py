@@ -1,8 +1,8 @@
 r"""Do the constants of an objective hold? Smoothness, convexity, bounds and the minimum, at random points and pairs.
 
-Between two points the averaged Hessian H satisfies g(b) - g(a) = H (b - a) and the same limits -diag(L) <= H <= diag(L),
-so that sum_j (dg_j)^2 / L_j <= sum_j L_j (dw_j)^2 at any distance. The direction is turned toward the largest
-curvature by a few power iterations dw <- dg / L, which single coordinates would miss.
+Between two points the averaged Hessian H satisfies g(b) - g(a) = H (b - a) and the same limits as everywhere,
+-diag(L) <= H <= diag(L), so that sum_j (dg_j)^2 / L_j <= sum_j L_j (dw_j)^2 at any distance. The direction is turned
+toward the largest curvature, which single coordinates would miss, by a few power iterations dw <- dg / L.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _too_steep(L: FloatArray, dw: FloatArray, dg: FloatArray, noise: FloatArray,
     factor = np.sqrt(left / right)
     return (
         f"smoothness = {shown(L)} is too small: near w = {shown(a)} the curvature along {shown(dw / np.abs(dw).max())} "
-        f"is {factor:.6g} times what it allows. L must satisfy -diag(L) <= Hessian <= diag(L) in all directions, not one "
-        "coordinate at a time; see an.smoothness.gershgorin"
+        f"is {factor:.6g} times what it allows. L must satisfy -diag(L) <= Hessian <= diag(L) in all directions, "
+        "not one coordinate at a time; see an.smoothness.gershgorin"
     )
 
 
@@ -117,8 +117,8 @@ def _generalized(land: Land) -> Iterator[tuple[str, str]]:
             allowed = L0[j] + L1[j] * (max(abs(ga[j]), abs(gb[j])) + abs(gb[j] - ga[j]))
             if found > allowed * (1.0 + MARGIN):
                 yield "generalized_smoothness", (
-                    f"the second derivative in coordinate {j} is {found:.6g} at w = {shown(a)}, above L0 + L1 |gradient| "
-                    f"= {allowed:.6g}; state larger constants"
+                    f"the second derivative in coordinate {j} is {found:.6g} at w = {shown(a)}, above L0 + L1 "
+                    f"|gradient| = {allowed:.6g}; state larger constants"
                 )
                 return
 
@@ -212,7 +212,7 @@ def at_the_minimizer(land: Land) -> Iterator[tuple[str, str]]:
         if lower < value - noise - TIGHT * abs(value):
             j = int(np.argmax(np.abs(drop)))
             yield "minimizer", (
-                f"the declared minimizer {shown(w)} is none: gradient[{j}] = {g[j]:.6g} there, and the value falls from "
-                f"{value:.9g} to {lower:.9g} at w = {shown(at)}; correct it, or give None"
+                f"the declared minimizer {shown(w)} is none: gradient[{j}] = {g[j]:.6g} there, and the value falls "
+                f"from {value:.9g} to {lower:.9g} at w = {shown(at)}; correct it, or give None"
             )
             return

@@ -1,7 +1,7 @@
 """Does a function keep to its arrays? It is called on ones that check every index and say who may write into them.
 
 The text is interpreted. Where Python itself fails on it (an instruction that only the compiler knows), the compiled
-function has the last word: it gets arrays with a margin of NaN on both sides, and is blamed only for what it does.
+function has the last word: it gets arrays with a margin on both sides, and is blamed only for what it does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import linecache
 import os
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from ...compiled.leaf import leaf
 from ...records import FloatArray
 from .interpret import LongLoop, interpreted, scalars
 
-MARGIN = 64
-SIGNAL = np.array([0x7FF8_0000_DEAD_BEEF], dtype=np.uint64).view(np.float64)[0]  # a NaN that nobody computes
+MARGIN = 64  # entries on each side of an array that a compiled function gets
 
 
 class Fault(Exception):
@@ -80,18 +80,27 @@ class Guarded:
         try:
             return self._compiled(arguments)
         except Fault as fault:
-            raise (Fault("raises", sentence) if fault.rule == "raises" else fault) from None
+            same = fault.rule == "raises" and f" raises {type(error).__name__}:" in fault.sentence
+            raise (Fault("raises", sentence) if same else fault) from None
 
     def _compiled(self, arguments: dict[str, Any]) -> Any:
+        """Run it twice with different numbers around its arrays: they must neither change nor change the results."""
+        runs = [self._between_margins(arguments, 1.0 + k) for k in (0.0, 0.5)]
+        for name, first, second in zip((*sorted(self.writes), "its result"), *(r[1] for r in runs), strict=True):
+            if not np.array_equal(first, second, equal_nan=True):
+                raise Fault("bounds", f"{self.named} reads outside of its arrays: what lies beside them changes {name}")
+        for name, found in zip(sorted(self.writes), runs[0][1], strict=False):
+            arguments[name][...] = found
+        return runs[0][0]
+
+    def _between_margins(self, arguments: dict[str, Any], margin: float) -> tuple[Any, list[Any]]:
         from numba.core.errors import NumbaError
 
-        given, margins = dict(arguments), []
+        given, wholes = {}, {}
         for name, value in arguments.items():
-            if name not in self.writes:
-                given[name] = scalars(value)
-            elif isinstance(value, np.ndarray):
-                given[name], whole = _with_margin(value)
-                margins.append((name, value, given[name], whole))
+            if isinstance(value, np.ndarray) and value.dtype == np.float64:
+                value, wholes[name] = _with_margin(value, margin)
+            given[name] = value if name in self.writes else scalars(value)
         try:
             result = self.function(*given.values())
         except NumbaError as error:
@@ -99,12 +108,14 @@ class Guarded:
             raise Fault("compiles", f"{self.named} does not compile: {first.strip()}") from None
         except Exception as error:
             raise Fault("raises", f"{self.named} raises {type(error).__name__}: {error}; it must not raise") from None
-        for name, value, inner, whole in margins:
-            value[...] = inner
-            inner[...] = SIGNAL
-            if (whole.view(np.uint64) != SIGNAL.view(np.uint64)).any():
-                raise Fault("bounds", f"{self.named} writes outside of {name}, which has shape {value.shape}")
-        return result
+        written = [given[name].copy() for name in sorted(self.writes)]
+        for name in self.writes & wholes.keys():
+            given[name][...] = margin
+            if (wholes[name] != margin).any():
+                shape = arguments[name].shape
+                raise Fault("bounds", f"{self.named} writes outside of {name}, which has shape {shape}")
+        number = isinstance(result, (int, float, np.number))
+        return result, [*written, result if number else 0.0]
 
     def _out_of_range(self, error: Exception, arguments: dict[str, Any]) -> str:
         shapes = [f"{k} {v.shape}" for k, v in arguments.items() if isinstance(v, np.ndarray)]
@@ -118,11 +129,11 @@ class Guarded:
         return f"{self.named} writes into an array that is not its own{_place(error)}; {own}"
 
 
-def _with_margin(array: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A contiguous copy in the middle of a larger array of signals, and that larger array."""
-    margin = max(MARGIN, 4 * (array.shape[-1] if array.ndim else 1))
-    whole = np.full(array.size + 2 * margin, SIGNAL)
-    inner = whole[margin : margin + array.size].reshape(array.shape)
+def _with_margin(array: FloatArray, margin: float) -> tuple[FloatArray, FloatArray]:
+    """A contiguous copy in the middle of a larger array that is `margin` elsewhere, and that larger array."""
+    beside = max(MARGIN, 4 * (array.shape[-1] if array.ndim else 1))
+    whole = np.full(array.size + 2 * beside, margin)
+    inner = whole[beside : beside + array.size].reshape(array.shape)
     inner[...] = array
     return inner, whole
 
@@ -148,6 +159,18 @@ def spread(params: Any, dim: int, times: int, cut: Any = slice(None)) -> Any:
             value = np.tile(np.broadcast_to(value, (dim,))[cut], times)
         fields[name] = value
     return type(params)(**fields)
+
+
+@contextmanager
+def promised(rule: str) -> Iterator[None]:
+    """A fault that shows only when replicas are joined or cut is one of the promise that they may be."""
+    try:
+        yield
+    except Fault as fault:
+        advice = "leave coordinatewise=False, or give each array in params one float64 entry a coordinate"
+        raise Fault(
+            rule, f"coordinatewise=True, but with joined replicas or a block of coordinates {fault.sentence}; {advice}"
+        ) from None
 
 
 def entries(params: Any) -> int:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import math
 from functools import cache
 
-import numpy as np
-
 from ...records import FloatArray
 
 #: How often a noise that keeps its promises is rejected, over all its tests together.
@@ -42,18 +40,18 @@ def contradiction(errors: FloatArray, normal: float, exact: bool, tests: int) ->
     widened. `exact` says that a smaller variance contradicts the claim, too. `tests` share the rate of false alarms.
     """
     rate = FALSE_ALARMS / (tests * (2 * len(SHIFTS) + len(SQUARES) + 3))
-    count = errors.size
-    mean, square = float(errors.mean()), float((errors**2).mean())
+    count, mean, square = errors.size, float(errors.mean()), float((errors**2).mean())
     if normal:
         x = -math.log(rate)
-        if abs(mean) > normal * math.sqrt(2.0 * x / count):
-            return "mean"
-        if square > normal * (1.0 + 2.0 * math.sqrt(x / count) + 2.0 * x / count):
-            return "large"
-        return "small" if exact and square * normal < 1.0 - 2.0 * math.sqrt(x / count) else ""
-    groups = errors[: count - count % GROUPS].reshape(GROUPS, -1)
-    means, squares = groups.mean(axis=1) * math.sqrt(groups.shape[1]), (groups**2).mean(axis=1)
-    for t in SHIFTS:
-        if max((means > t).sum(), (means < -t).sum()) >= most(GROUPS, 1.0 / (1.0 + t * t), rate):
-            return "mean"
-    return "large" if any((squares > t).sum() >= most(GROUPS, 1.0 / t, rate) for t in SQUARES) else ""
+        shifted = abs(mean) > normal * math.sqrt(2.0 * x / count)
+        large = square > normal * (1.0 + 2.0 * math.sqrt(x / count) + 2.0 * x / count)
+        small = exact and square * normal < 1.0 - 2.0 * math.sqrt(x / count)
+    else:
+        groups = errors[: count - count % GROUPS].reshape(GROUPS, -1)
+        means, squares = groups.mean(axis=1) * math.sqrt(groups.shape[1]), (groups**2).mean(axis=1)
+        sides = {t: max((means > t).sum(), (means < -t).sum()) for t in SHIFTS}
+        shifted = any(side >= most(GROUPS, 1.0 / (1.0 + t * t), rate) for t, side in sides.items())
+        large, small = any((squares > t).sum() >= most(GROUPS, 1.0 / t, rate) for t in SQUARES), False
+    if shifted and large:  # a large variance moves the mean as well, and the other way round
+        return "mean" if 2.0 * mean * mean > square else "large"
+    return "mean" if shifted else "large" if large else "small" if small else ""

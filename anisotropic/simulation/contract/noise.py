@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...compiled.random import Stream, key_words
 from ...records import FloatArray, Noise, float_vector
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, spread
+from .guarded import Fault, Guarded, promised, spread
 from .interpret import LongLoop
 from .moments import GROUPS, contradiction
 from .optimizer import LONGEST, sizes
@@ -55,8 +55,10 @@ class _Law:
         self.cut = np.arange(dim) if cut is None else cut
         self.dim, self.params = self.cut.size, spread(noise.params, dim, 1, self.cut)
 
-    def error(self, gradient: FloatArray, batch: int, replica: int, step: int, normals: FloatArray, params: object = None
-              ) -> FloatArray:  # fmt: skip
+    def error(
+        self, gradient: FloatArray, batch: int, replica: int, step: int, normals: FloatArray, params: Any = None
+    ) -> FloatArray:
+        """Minibatch gradient minus gradient at one place of the random numbers."""
         out = gradient.copy()
         self.apply(
             gradient=out, normals=normals, batch_size=batch, stream=Stream(*self.keys, replica, step),
@@ -85,7 +87,8 @@ def _check(noise: Noise, dim: int, seed: int) -> Iterator[tuple[str, str]]:
         )
         return
     if noise.coordinatewise:
-        yield from _joined(law, gradient, few)
+        with promised("coordinatewise"):
+            yield from _joined(law, gradient, few)
     if sigma is None:
         return
     if dim > FEW:  # a few coordinates first; what is found there must be found in all of them
@@ -100,8 +103,8 @@ def _joined(law: _Law, gradient: FloatArray, batch: int) -> Iterator[tuple[str, 
     alone = law.error(gradient, batch, 0, 1, z[0])
     if not np.array_equal(law.error(gradient, batch, 5, 9, z[0]), alone):
         yield "coordinatewise", (
-            "coordinatewise=True, but the law draws random numbers of its own beside `normals`, and joined replicas would "
-            "share them; leave coordinatewise=False"
+            "coordinatewise=True, but the law draws random numbers of its own beside `normals`, and joined replicas "
+            "would share them; leave coordinatewise=False"
         )
         return
     params = spread(law.noise.params, d, 2)
@@ -116,8 +119,8 @@ def _joined(law: _Law, gradient: FloatArray, batch: int) -> Iterator[tuple[str, 
         if not np.allclose(found, alone, rtol=1e-9, atol=1e-12 * np.abs(gradient).max()):
             j = int(np.argmax(np.abs(found - alone)))
             yield "coordinatewise", (
-                f"coordinatewise=True, but the error of coordinate {j} is {alone[j]:.9g} and {found[j]:.9g} when {what}; "
-                "leave coordinatewise=False unless each coordinate uses nothing but its own entries"
+                f"coordinatewise=True, but the error of coordinate {j} is {alone[j]:.9g} and {found[j]:.9g} when "
+                f"{what}; leave coordinatewise=False unless each coordinate uses nothing but its own entries"
             )
             return
 
@@ -129,7 +132,7 @@ def _cases(law: _Law, gradient: FloatArray) -> Iterator[Case]:
     many = 10 if noise.law == "gaussian" or law.apply.compiled else 5
     yield Case(gradient, 1, GROUPS * many, True)
     still = np.zeros(d) if noise.rho == 0.0 else -gradient
-    yield Case(still, min(max(4, min(16, 32 // d)), most), 2 * GROUPS, False)
+    yield Case(still, min(max(4, min(16, 32 // d)), most), GROUPS * (5 if noise.law == "gaussian" else 2), False)
     if most == HUGE and not law.apply.compiled:
         yield Case(gradient, HUGE, 5 * GROUPS, True)
 
@@ -145,10 +148,10 @@ def _moments(law: _Law, sigma: FloatArray, gradient: FloatArray) -> Iterator[tup
             return
         still = variance == 0.0
         if (np.abs(errors[:, still]) > 1e-12 * np.abs(case.gradient[still])).any():
-            j = int(np.flatnonzero(still)[np.argmax(np.abs(errors[:, still]).max(axis=0))])
+            k = int(np.flatnonzero(still)[np.argmax(np.abs(errors[:, still]).max(axis=0))])
             yield "variance", (
-                f"sigma[{j}] = {sigma[j]:g} and rho = {noise.rho:g} claim no noise where the gradient is "
-                f"{case.gradient[j]:g}, but the error is as large as {np.abs(errors[:, j]).max():.6g}"
+                f"sigma[{k}] = {sigma[k]:g} and rho = {noise.rho:g} claim no noise where the gradient is "
+                f"{case.gradient[k]:g}, but the error is as large as {np.abs(errors[:, k]).max():.6g}"
             )
             return
         scaled = errors[:, ~still] / np.sqrt(variance[~still])
@@ -168,20 +171,22 @@ def _together(scaled: FloatArray, dim: int) -> str:
     return "large" if contradiction(size, 0.0, False, 3 * (dim + 1)) == "large" else ""
 
 
-def _sentence(what: str, noise: Noise, case: Case, j: int | None, errors: FloatArray, deviation: float) -> tuple[str, str]:
+def _sentence(
+    what: str, noise: Noise, case: Case, j: int | None, errors: FloatArray, deviation: float
+) -> tuple[str, str]:
     where = f"in coordinate {j}" if j is not None else "over all coordinates"
     claim = f"sigma = {shown(noise.sigma)}" + (f" and rho = {noise.rho:g}" if noise.rho else "")
     batch = f"a batch of {case.batch:,} and the gradient {shown(case.gradient)}"
     if what == "mean":
         return "unbiased", (
-            f"the error {where} has mean {errors.mean():.6g} over {len(errors)} draws with {batch}, where {claim} allows "
-            f"a deviation of {deviation:.6g} for one; the mean of the errors must be zero"
+            f"the error {where} has mean {errors.mean():.6g} over {len(errors)} draws with {batch}, where {claim} "
+            f"allows a deviation of {deviation:.6g} for one; the mean of the errors must be zero"
         )
     found = float(np.sqrt((errors**2).mean()))
     advice = "adding the noise of one sample needs the factor 1/sqrt(batch_size)" if case.batch > 1 else (
         "sigma is the standard deviation of one sample's gradient"
     )
     return "variance", (
-        f"the error {where} has standard deviation {found:.6g} over {len(errors)} draws with {batch}, where {claim} says "
-        f"{deviation:.6g}; {advice}"
+        f"the error {where} has standard deviation {found:.6g} over {len(errors)} draws with {batch}, where {claim} "
+        f"says {deviation:.6g}; {advice}"
     )

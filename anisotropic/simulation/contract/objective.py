@@ -6,14 +6,14 @@ A function is judged where a simulation may go: in the box, or around the start 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import nullcontext
 
 import numpy as np
 
 from ...records import FloatArray, Objective
 from .certified import at_the_minimizer, curvature, lowest
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, entries, spread
+from .guarded import Fault, Guarded, entries, promised, spread
 from .slopes import compare, rounding
 
 #: Up to this many array entries an objective is looked at in every point, else in one; above the second number its
@@ -39,7 +39,8 @@ class Landscape:
         if not isinstance(points, int):
             given = np.atleast_2d(np.asarray(points, dtype=np.float64))
             if given.shape[1:] != (self.objective.dim,):
-                raise ValueError(f"points has shape {given.shape}; expected a number or shape (k, {self.objective.dim})")
+                wanted = f"a number or shape (k, {self.objective.dim})"
+                raise ValueError(f"points has shape {given.shape}; expected {wanted}")
             return [np.ascontiguousarray(w) for w in given]
         spreads = (1.0, 0.1, 3.0, 0.3)
         drawn = [self.draw(spreads[i % 4]) for i in range(points if self.size <= SMALL else 1)]
@@ -98,10 +99,11 @@ def check_objective(
         checks += [slopes, joined]
         if objective.sample_gradient is not None:
             checks += [rows]
-    checks += [curvature, lowest, at_the_minimizer]
+    checks += [curvature, at_the_minimizer, lowest]
     for check in checks:
         try:
-            found = list(check(land))
+            with promised("coordinatewise") if check is joined else nullcontext():
+                found = list(check(land))
         except Fault as fault:
             found = [(fault.rule, fault.sentence)]
         yield from (Finding(name, rule, sentence) for rule, sentence in found)
@@ -168,33 +170,30 @@ def joined(land: Landscape) -> Iterator[tuple[str, str]]:
     if not f.coordinatewise or not land.points:
         return
     a, b = land.points[0], land.points[-1] if len(land.points) > 1 else land.draw()
-    apart, values = np.concatenate([land.gradient(a), land.gradient(b)]), (land.value(a), land.value(b))
-    cases = [("two replicas are joined", np.concatenate([a, b]), spread(f.params, d, 2), apart, sum(values))]
-    if d > 1:
-        k = d // 2
-        halves = [land.guarded_value.number(w=a[s], params=spread(f.params, d, 1, s))
-                  for s in (slice(0, k), slice(k, d))]  # fmt: skip
-        cases.append(("the first coordinates stand alone", a[:k].copy(), spread(f.params, d, 1, slice(0, k)), apart[:k], None))
-        cases.append(("the last coordinates stand alone", a[k:].copy(), spread(f.params, d, 1, slice(k, d)), apart[k:d], None))
-        if not np.isclose(sum(halves), values[0], rtol=1e-9, atol=_level(land, a)):
+    blocks = [slice(0, d // 2), slice(d // 2, d)] if d > 1 else [slice(0, d)]
+    ways = {
+        "two replicas are joined": [(np.concatenate([a, b]), spread(f.params, d, 2))],
+        "two blocks of coordinates are cut out": [(a[s].copy(), spread(f.params, d, 1, s)) for s in blocks],
+    }
+    for way, parts in ways.items():
+        points = (a, b) if "replicas" in way else (a,)
+        expected, total = np.concatenate([land.gradient(w) for w in points]), sum(land.value(w) for w in points)
+        found, value = np.full(expected.size, np.nan), 0.0
+        at = 0
+        for w, params in parts:
+            land.guarded_gradient(w=w, params=params, out=found[at : at + w.size])
+            value += land.guarded_value.number(w=w, params=params)
+            at += w.size
+        if not np.allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max()):
+            j = int(np.argmax(np.abs(found - expected)))
             yield "coordinatewise", (
-                f"coordinatewise=True, but the value is {values[0]:.9g} at w = {shown(a)} and {sum(halves):.9g} as the "
-                "sum over two blocks of coordinates. " + _ADVICE
-            )
-    for what, w, params, expected, total in cases:
-        out = np.full(w.size, np.nan)
-        land.guarded_gradient(w=w, params=params, out=out)
-        if not np.allclose(out, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max(initial=0.0)):
-            j = int(np.argmax(~np.isclose(out, expected, rtol=1e-9)))
-            yield "coordinatewise", (
-                f"coordinatewise=True, but gradient[{j}] is {expected[j]:.9g} alone and {out[j]:.9g} when {what}. "
+                f"coordinatewise=True, but gradient[{j}] is {expected[j]:.9g} alone and {found[j]:.9g} when {way}. "
                 + _ADVICE
             )
             return
-        value = None if total is None else land.guarded_value.number(w=w, params=params)
-        if value is not None and not np.isclose(value, total, rtol=1e-9, atol=_level(land, a)):
+        if not np.isclose(value, total, rtol=1e-9, atol=2.0 * rounding(land.value, a, land.scale)):
             yield "coordinatewise", (
-                f"coordinatewise=True, but the value is {total:.9g} alone, as a sum, and {value:.9g} when {what}. "
+                f"coordinatewise=True, but the values add up to {total:.9g} alone and to {value:.9g} when {way}. "
                 + _ADVICE
             )
             return
@@ -204,11 +203,6 @@ _ADVICE = (
     "Leave coordinatewise=False unless the value is a plain sum over coordinates and neither function uses w.size, an "
     "index into w or an array of params other than by its own coordinate"
 )
-
-
-def _level(land: Landscape, w: FloatArray) -> float:
-    """Rounding of a value near w."""
-    return rounding(land.value, w, land.scale)
 
 
 def rows(land: Landscape) -> Iterator[tuple[str, str]]:
@@ -229,8 +223,8 @@ def rows(land: Landscape) -> Iterator[tuple[str, str]]:
     if not np.allclose(whole, g, rtol=1e-9, atol=noise):
         j = int(np.argmax(np.abs(whole - g)))
         yield "rows", (
-            f"the mean of sample_gradient over all {f.samples} rows has entry [{j}] = {whole[j]:.9g} at w = {shown(w)}, "
-            f"and gradient[{j}] = {g[j]:.9g}; minibatch noise would be biased: make them agree"
+            f"the mean of sample_gradient over all {f.samples} rows has entry [{j}] = {whole[j]:.9g} at w = "
+            f"{shown(w)}, and gradient[{j}] = {g[j]:.9g}; minibatch noise would be biased: make them agree"
         )
         return
     chosen = np.arange(f.samples) if f.samples <= 64 else land.rng.choice(f.samples, 64, replace=False)

@@ -5,26 +5,24 @@ It is run for a few iterations in 1 to 5 coordinates, or in as many as its param
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ...records import FloatArray, Optimizer, Schedule, float_vector
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, entries, spread
+from .guarded import Fault, Guarded, promised, spread
 
 #: A vector longer than this is not interpreted; nothing about an update depends on it.
 LONGEST = 512
 
 
-def sizes(params: Any, dim: int | None) -> list[int]:
-    """Dimensions to try: of the objective and of the arrays in `params` where there are any, else 1, 3 and 5."""
-    own = [v.size for v in params if isinstance(v, np.ndarray) and v.ndim == 1 and v.size > 1]
-    if own and dim is None:
-        return [own[0]]
-    if own or (dim is not None and entries(params) > len(params)):
-        return [int(dim)]  # type: ignore[arg-type]
+def sizes(given: Iterable[Any], dim: int | None) -> list[int]:
+    """Dimensions to try: that of the objective and of the arrays `given`, where there are any, else 1, 3 and 5."""
+    own = [np.shape(v)[-1] for v in given if not callable(v) and np.size(v) > 1]
+    if own:
+        return [own[0] if dim is None else dim]
     return sorted({1, 3, 5} | ({dim} if dim is not None and dim <= LONGEST else set()))
 
 
@@ -44,9 +42,10 @@ def initial_state(optimizer: Optimizer, dim: int) -> FloatArray:
 def check_optimizer(optimizer: Optimizer, dim: int | None = None, seed: int = 0) -> Iterator[Finding]:
     """Everything found wrong with an optimizer, used in `dim` coordinates where that is known."""
     name = f"optimizer '{optimizer.name}'"
-    for d in sizes(optimizer.params, dim):
+    base = optimizer.step_size.step_size if isinstance(optimizer.step_size, Schedule) else optimizer.step_size
+    for d in sizes((*optimizer.params, *optimizer.state.values(), base), dim):
         try:
-            found = list(_check(optimizer, d, seed))
+            found = list(_check(optimizer, d, base, seed))
         except Fault as fault:
             found = [(fault.rule, fault.sentence + _slots(optimizer, fault))]
         yield from (Finding(name, rule, sentence) for rule, sentence in found)
@@ -64,11 +63,10 @@ def _slots(optimizer: Optimizer, fault: Fault) -> str:
 class _Trial:
     """One optimizer on checked arrays: the same gradients for every way of cutting the coordinates."""
 
-    def __init__(self, optimizer: Optimizer, dim: int, seed: int) -> None:
+    def __init__(self, optimizer: Optimizer, dim: int, base: Any, seed: int) -> None:
         self.optimizer, self.dim, rng = optimizer, dim, np.random.default_rng(seed)
         self.update = Guarded(optimizer.update, "update", ("w", "gradient", "state"))
         self.start, self.gradients = rng.uniform(-1.0, 1.0, dim), rng.standard_normal((5, dim))
-        base = optimizer.step_size.step_size if isinstance(optimizer.step_size, Schedule) else optimizer.step_size
         self.step_size = float_vector(base, dim, "step_size")
         self.state = initial_state(optimizer, dim)
 
@@ -85,8 +83,8 @@ class _Trial:
         return seen
 
 
-def _check(optimizer: Optimizer, dim: int, seed: int) -> Iterator[tuple[str, str]]:
-    trial = _Trial(optimizer, dim, seed)
+def _check(optimizer: Optimizer, dim: int, base: Any, seed: int) -> Iterator[tuple[str, str]]:
+    trial = _Trial(optimizer, dim, base, seed)
     path = trial.run()
     for t, w in enumerate(path, 1):
         if not np.isfinite(w).all():
@@ -102,9 +100,14 @@ def _check(optimizer: Optimizer, dim: int, seed: int) -> Iterator[tuple[str, str
             "into w, as in w[j] -= step_size[j] * gradient[j] (`w = w - ...` only gives a new array that name)"
         )
         return
-    if not optimizer.coordinatewise:
-        return
-    whole = np.array(path)
+    if optimizer.coordinatewise:
+        with promised("coordinatewise"):
+            yield from _joined(trial, np.array(path))
+
+
+def _joined(trial: _Trial, whole: FloatArray) -> Iterator[tuple[str, str]]:
+    """The same iterates when two replicas are joined, and when blocks of coordinates are cut out."""
+    dim = trial.dim
     cuts = [("replicas are joined", np.array(trial.run(2))[:, :dim])]
     if dim > 1:
         k = dim // 2
@@ -114,7 +117,7 @@ def _check(optimizer: Optimizer, dim: int, seed: int) -> Iterator[tuple[str, str
         if not np.allclose(found, whole, rtol=1e-9, atol=1e-12):
             t, j = np.unravel_index(int(np.argmax(np.abs(found - whole))), whole.shape)
             yield "coordinatewise", (
-                f"coordinatewise=True, but w[{j}] is {whole[t, j]:.9g} after {t + 1} updates and {found[t, j]:.9g} when "
-                f"{what}; leave coordinatewise=False unless each coordinate uses nothing but its own entries"
+                f"coordinatewise=True, but w[{j}] is {whole[t, j]:.9g} after {t + 1} updates and {found[t, j]:.9g} "
+                f"when {what}; leave coordinatewise=False unless each coordinate uses nothing but its own entries"
             )
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -58,9 +59,9 @@ def check(noun: Any, *others: Any, points: int | ArrayLike = 4, seed: int = 0) -
     """
     objective = next((o for o in others if isinstance(o, Objective)), None)
     dim = objective.dim if objective is not None else None
-    given = points if np.ndim(points) else count(points, "points")  # type: ignore[arg-type]
+    given: Any = points if np.ndim(points) else count(points, "points")
     if isinstance(noun, Objective):
-        return Findings(check_objective(noun, given, seed=seed))  # type: ignore[arg-type]
+        return Findings(check_objective(noun, given, seed=seed))
     if isinstance(noun, Noise):
         return Findings(check_noise(noun, dim, seed))
     if isinstance(noun, Optimizer):
@@ -100,8 +101,7 @@ def require(
     if rule is not None:
         found += _once(rule, rule.decide, objective, lambda: check_batch_rule(rule, objective.dim))
     for name, measure in (measures or {}).items():
-        looked = _once(None, measure, objective, lambda m=measure, n=name: check_measure(m, objective, start, name=n))
-        found += looked
+        found += _once(None, measure, objective, partial(check_measure, measure, objective, start, name=name))
     if found:
         raise ContractViolation(found)
 

@@ -102,7 +102,7 @@ def check_objective(
     checks += [curvature, at_the_minimizer, lowest]
     for check in checks:
         try:
-            with promised("coordinatewise") if check is joined else nullcontext():
+            with np.errstate(all="ignore"), promised("coordinatewise") if check is joined else nullcontext():
                 found = list(check(land))
         except Fault as fault:
             found = [(fault.rule, fault.sentence)]
@@ -112,7 +112,7 @@ def check_objective(
 
 
 def usable_points(land: Landscape) -> Iterator[tuple[str, str]]:
-    """Value and gradient are finite at every point of the box, or at the start; else a point is left out."""
+    """Value and gradient are numbers; a point where they overflow is left out."""
     f, kept = land.objective, []
     for w in land.points:
         value, gradient = land.value(w), land.gradient(w)
@@ -126,10 +126,15 @@ def usable_points(land: Landscape) -> Iterator[tuple[str, str]]:
             return
         if np.isfinite(value) and np.isfinite(gradient).all():
             kept.append(w)
-        elif f.box is not None or np.isnan(value):
+        elif np.isnan(value):
             where = "inside the box" if f.box is not None else "where a simulation may go"
-            yield "finite", f"value = {value:g} at w = {shown(w)}, {where}; expected a finite number"
+            yield "finite", f"value = {value:g} at w = {shown(w)}, {where}; expected a number"
             return
+    if not kept and land.points:
+        yield "finite", (
+            f"value or gradient is infinite at every point tried, such as w = {shown(land.points[0])}; pass points= where "
+            "they are finite"
+        )
     land.points = kept
 
 
@@ -147,6 +152,8 @@ def slopes(land: Landscape) -> Iterator[tuple[str, str]]:
             w = land.centre + (1.0 - 2.0**-8) * (w - land.centre)
         g = land.gradient(w)
         noise = rounding(land.value, w, land.scale)
+        if not (np.isfinite(g).all() and np.isfinite(noise)):
+            continue
         chosen = land.rng.permutation(d)[: 4 if small else 1]
         for j in (*chosen, None):
             v = land.scale * land.rng.choice([-1.0, 1.0], d)
@@ -169,7 +176,7 @@ def joined(land: Landscape) -> Iterator[tuple[str, str]]:
     f, d = land.objective, land.objective.dim
     if not f.coordinatewise or not land.points:
         return
-    a, b = land.points[0], land.points[-1] if len(land.points) > 1 else land.draw()
+    a, b = land.points[0], land.points[-1]
     blocks = [slice(0, d // 2), slice(d // 2, d)] if d > 1 else [slice(0, d)]
     ways = {
         "two replicas are joined": [(np.concatenate([a, b]), spread(f.params, d, 2))],
@@ -184,14 +191,15 @@ def joined(land: Landscape) -> Iterator[tuple[str, str]]:
             land.guarded_gradient(w=w, params=params, out=found[at : at + w.size])
             value += land.guarded_value.number(w=w, params=params)
             at += w.size
-        if not np.allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max()):
+        if not np.allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max(initial=0.0)):
             j = int(np.argmax(np.abs(found - expected)))
             yield "coordinatewise", (
                 f"coordinatewise=True, but gradient[{j}] is {expected[j]:.9g} alone and {found[j]:.9g} when {way}. "
                 + _ADVICE
             )
             return
-        if not np.isclose(value, total, rtol=1e-9, atol=2.0 * rounding(land.value, a, land.scale)):
+        noise = rounding(land.value, a, land.scale)
+        if np.isfinite(noise) and not np.isclose(value, total, rtol=1e-9, atol=2.0 * noise):
             yield "coordinatewise", (
                 f"coordinatewise=True, but the values add up to {total:.9g} alone and to {value:.9g} when {way}. "
                 + _ADVICE

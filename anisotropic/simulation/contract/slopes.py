@@ -2,8 +2,8 @@ r"""Is a number the slope of a function? Differences decide, with the error they
 
 Along a direction v the slope g.v must lie between the one-sided differences D- = (f(w) - f(w - h v))/h and
 D+ = (f(w + h v) - f(w))/h, up to third derivatives and rounding: for a smooth function their distance is h v'Hv, and at
-a kink every subgradient of a convex function lies between them. Third derivatives and fast oscillation show as a
-disagreement of the central differences at h and h/4; a pair of widths that disagrees decides nothing.
+a kink every subgradient of a convex function lies between them. Third derivatives, and waves or wells that are shorter
+than h, show as a disagreement of the differences at h and h/4; a pair of widths that disagrees decides nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from ...records import FloatArray
 
 EPS = float(np.finfo(np.float64).eps)
-#: Widths h, as pairs h and h/4 in the order in which they are tried: middle, fine, coarse, finest.
-WIDTHS = (2.0**-17, 2.0**-24, 2.0**-9, 2.0**-32)
-#: A pair of widths decides where its error is below this share of the slope.
-SHARP = 1e-3
+#: Widths h, each tried together with h/4. The second, coarse one sees over the steps of a value that cancels.
+WIDTHS = (2.0**-17, 2.0**-9, 2.0**-24, 2.0**-32)
+#: A width decides where its errors are below this share of what they must tell apart.
+SHARP = 0.1
 JITTER = 2.0**-44
 
 
@@ -29,6 +29,9 @@ class Slope(NamedTuple):
     right: bool | None
     low: float
     high: float
+
+
+UNDECIDED = Slope(None, np.nan, np.nan)
 
 
 def rounding(value: Callable[[FloatArray], float], w: FloatArray, v: FloatArray) -> float:
@@ -43,25 +46,26 @@ def rounding(value: Callable[[FloatArray], float], w: FloatArray, v: FloatArray)
 
 
 def compare(value: Callable[[FloatArray], float], w: FloatArray, v: FloatArray, slope: float, noise: float) -> Slope:
-    """Whether `slope` is the derivative of `value` at w along v; `noise` is the rounding of one value."""
-    at = value(w)
+    """Whether `slope` is the derivative of `value` at w along v; `noise` is the rounding of one value.
+
+    It is right where one width says so, and wrong where the finest width above rounding says so.
+    """
+    at, answer = value(w), UNDECIDED
     noise += 4.0 * EPS * abs(slope) * float(np.abs(w).max(initial=0.0)) / max(float(np.abs(v).max()), 1e-300)
     for width in WIDTHS:
-        found = [_sides(value, w, v, at, h) for h in (width, width / 4)]
-        if not np.isfinite(found).all():
+        wide, narrow = (np.array(_sides(value, w, v, at, h)) for h in (width, width / 4.0))
+        if not (np.isfinite(wide).all() and np.isfinite(narrow).all()):
             continue
-        coarse, fine = (low + high for low, high in found)
-        error = abs(coarse - fine) + 8.0 * noise / width
-        scale = max(abs(slope), abs(fine) / 2)
-        if error > SHARP * scale and not (scale == 0.0 and error < 1e-9):
+        rough, off = 8.0 * noise / width, abs(slope - float(narrow.mean()))
+        if rough > SHARP * max(off, abs(slope)):
             continue
-        low, high = min(found[1]) - error, max(found[1]) + error
-        slack = 3.0 * error + 1e-9 * scale
+        error = abs(float(wide.mean() - narrow.mean())) + rough
+        low, high = float(narrow.min()) - error, float(narrow.max()) + error
         if low <= slope <= high:
             return Slope(True, low, high)
-        if slope < low - slack or slope > high + slack:
-            return Slope(False, low, high)
-    return Slope(None, np.nan, np.nan)
+        settled = (np.abs(wide - narrow) <= SHARP * np.abs(wide) + rough).all()  # waves and wells are wider than this
+        answer = Slope(False, low, high) if settled and error < SHARP * off else UNDECIDED
+    return answer
 
 
 def _sides(value: Callable, w: FloatArray, v: FloatArray, at: float, h: float) -> tuple[float, float]:

@@ -126,7 +126,7 @@ def steps_to_target(
     """
     target, max_steps = float_parameter(target, "target"), count(max_steps, "max_steps")
     run = {"simulate": simulation, "measure": measure}
-    if not callable(optimizer) or str(getattr(optimizer, "__module__", "")).startswith("anisotropic."):
+    if not callable(optimizer) or str(getattr(optimizer, "__module__", "")).startswith("anisotropic.optimizers"):
         check_nouns(objective, optimizer, simulation.get("noise"))  # a factory of step sizes is no method of horizons
     if isinstance(optimizer, Optimizer):
         return _reach_any_time(objective, optimizer, target, max_steps, level, run)

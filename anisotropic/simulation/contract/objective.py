@@ -132,8 +132,8 @@ def usable_points(land: Landscape) -> Iterator[tuple[str, str]]:
             return
     if not kept and land.points:
         yield "finite", (
-            f"value or gradient is infinite at every point tried, such as w = {shown(land.points[0])}; pass points= where "
-            "they are finite"
+            f"value or gradient is infinite at every point tried, such as w = {shown(land.points[0])}; "
+            "pass points= where they are finite"
         )
     land.points = kept
 

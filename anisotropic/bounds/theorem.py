@@ -15,7 +15,7 @@ from .conditions import broken, check_relationals
 from .constants import KNOWN, dimension, fill, is_uneven, refuse_unknown, sentence_list
 from .derive import StepRule
 from .forms import Solver, Terms, checked_terms, weighted
-from .requires import Requires
+from .requires import Requires, checked
 from .sources import Source
 
 __all__ = ["Bound", "Requires", "Solver", "Source", "StepRule"]
@@ -114,7 +114,7 @@ class Bound:
             "kind": kind,
             "summands": {f: t if isinstance(t, Solver) else checked_terms(name, t) for f, t in summands.items()},
             "conditions": check_relationals(name, conditions),
-            "requires": requires or Requires(),
+            "requires": checked(requires),
             "source": source,
             "title": title,
             "assumptions": tuple(assumptions),

@@ -36,6 +36,19 @@ def one_of(word: str, known: tuple[str, ...], what: str) -> str:
     )
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """"; did you mean ...?" for an open vocabulary, where only a slip of the pen is taken for one.
+
+    >>> meant("sdg", OPTIMIZERS), meant("power_adagrad", OPTIMIZERS)
+    ("; did you mean 'sgd'?", '')
+    """
+    pool = list(known)
+    if word in pool:
+        return ""
+    same = [k for k in pool if sorted(k) == sorted(word)]
+    return f"; did you mean {same[0]!r}?" if same else nearest(word, pool, cutoff=0.85)
+
+
 def words(given: Iterable[str] | str) -> frozenset[str]:
     """One word, or several, as a set."""
     return frozenset([given] if isinstance(given, str) else given)

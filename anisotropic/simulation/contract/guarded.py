@@ -150,7 +150,8 @@ def _place(error: BaseException) -> str:
         return ""
     last = here[-1]
     text = linecache.getline(last.filename, last.lineno or 0).strip()
-    where = f"{os.path.basename(last.filename)}:{last.lineno}"
+    file = os.path.basename(last.filename) if os.path.exists(last.filename) else ""  # the cell of a notebook has none
+    where = f"{file}:{last.lineno}" if file else f"line {last.lineno}"
     return f" ({where}: {text})" if text else f" ({where})"
 
 

@@ -201,7 +201,7 @@ def test_records_state_what_bounds_need():
         (lambda: N.two_point(1.0, 1.0), "p = 1 leaves no noise; expected a probability strictly between"),
         (lambda: N.dropout(np.nan), "p = nan; expected a finite number"),
         (lambda: N.affine(1.0, -0.1), "rho = -0.1; expected a finite number of at least 0"),
-        (lambda: an.Noise("mine", N.add_nothing, law="loud"), "law = 'loud'; expected one of gaussian, bounded"),
+        (lambda: an.Noise("mine", N.add_nothing, law="loud"), "law = 'loud'; expected one of 'gaussian', 'bounded'"),
     ],
 )
 def test_wrong_constants_are_a_sentence(make, message):

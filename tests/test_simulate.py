@@ -236,7 +236,7 @@ def test_a_closure_is_refused_by_name():
 
     with pytest.raises(TypeError, match="value function 'value' closes over 'power'"):
         an.Objective("mine", 1, value, value)
-    with pytest.raises(TypeError, match="is not compiled; decorate it"):
+    with pytest.raises(TypeError, match="is not compiled; write @an.leaf above a function at the top level"):
         an.Objective("mine", 1, lambda w, p: 0.0, value)
 
 

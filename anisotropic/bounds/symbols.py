@@ -142,7 +142,10 @@ class larger(sympy.Function):
 
     @classmethod
     def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
-        return sympy.Max(a, b) if a.is_number and b.is_number else None
+        if a.is_number and b.is_number:
+            return sympy.Max(a, b)
+        difference = sympy.factor_terms(a - b)
+        return a if difference.is_nonnegative else b if difference.is_nonpositive else None
 
     def _eval_is_real(self) -> bool | None:
         return all(a.is_real for a in self.args) or None

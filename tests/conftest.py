@@ -1,6 +1,7 @@
 """A study that counts its calls, in a folder of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,6 @@ def script(fake):
     for process in started:
         process.kill()
         process.communicate()
+
+# A shell ignores interrupts in what it starts in the background, and children inherit that: tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from fake_study import FAKE
 
+# A shell ignores interrupts in what it starts in the background, and children inherit that: tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
@@ -38,6 +41,3 @@ def script(fake):
     for process in started:
         process.kill()
         process.communicate()
-
-# A shell ignores interrupts in what it starts in the background, and children inherit that: tests send some.
-signal.signal(signal.SIGINT, signal.default_int_handler)

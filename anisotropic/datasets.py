@@ -17,7 +17,7 @@ import zlib
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -40,7 +40,7 @@ _NUMBER = rb"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rb"\d+:" + _NUMBER)
 _LINE = re.compile(rb"\s*" + _NUMBER + rb"(?:\s+\d+:" + _NUMBER + rb")*\s*")
 _LABEL = re.compile(_NUMBER)
-_OPEN: dict[bytes, Callable[[io.BytesIO], IO[bytes]]] = {
+_OPEN: dict[bytes, Callable[[io.BytesIO], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,

@@ -245,6 +245,7 @@ class TestDamage:
             "UPDATE cells SET arrays = (SELECT arrays FROM cells WHERE rowid = 2) WHERE rowid = 1",
             "UPDATE cells SET scalars = (SELECT scalars FROM cells WHERE rowid = 2) WHERE rowid = 1",
             "UPDATE cells SET arrays = NULL WHERE rowid = 1",
+            "UPDATE cells SET scalars = CAST(x'7bff7d' AS TEXT) WHERE rowid = 1",
             "UPDATE cells SET point = (SELECT point FROM cells WHERE rowid = 2) WHERE rowid = 1",
         ],
     )

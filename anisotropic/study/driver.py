@@ -54,7 +54,7 @@ def run(
         opened = record.opened(study, axes, command, executor, repeats)
         if missing:
             record.write(folder, opened | {"state": "running", "cells": len(points)})
-        clock, state, dropped = time.perf_counter(), "stopped", None
+        clock, state, dropped, changed = time.perf_counter(), "stopped", None, True
         try:
             with Progress(study.name, len(points), len(points) - len(missing), quiet) as progress, Signals() as signals:
                 _say_what_is_there(progress, store, points, index)
@@ -72,11 +72,11 @@ def run(
                 computed = sum(k in missing and e.state in FINISHED for k, e in index.items())
                 record.write(folder, opened | closed | spent | {"computed_now": computed})
             else:
-                record.amend(folder, before, opened, closed)
+                changed = record.amend(folder, before, opened, closed)
         with contextlib.suppress(StudyError):
             study.settle(code)
-        results = Results(study, folder, axes, keys=points)
-        results.write_cells()
+        results = Results(study, folder, axes, stored=(points, index))
+        results.write_cells(unless_there=not changed)
     if dropped is not None:
         raise Interrupted(results, dropped)
     return results

@@ -57,9 +57,10 @@ def cell(part, objective, start, optimizer, replicas, seed):
     f = OBJECTIVES[objective]
 
     def run(step_size, sigma=SIGMA, seed=seed, replicas=replicas):
-        return an.simulate(f, optimizer_of(optimizer, step_size), noise=an.noises.gaussian(sigma), start=start,
-                           steps=STEPS,
-                           batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1)  # fmt: skip
+        return an.simulate(
+            f, optimizer_of(optimizer, step_size), noise=an.noises.gaussian(sigma), start=start, steps=STEPS,
+            batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1,
+        )  # fmt: skip
 
     if part == "threshold":
         safe, lost = GRID[0], GRID[-1]
@@ -80,10 +81,7 @@ def cell(part, objective, start, optimizer, replicas, seed):
         verdicts = {step_size: an.verify(bound, r) for step_size, r in zip(GRID, runs, strict=True)}
         held = {step_size: v for step_size, v in verdicts.items() if v.status != "not applicable"}
         found["best allowed"] = int(np.nanargmin(np.where(np.isin(GRID, list(held)), trial, np.inf)))
-        value = [
-            bound("solved", **r.constants()) if step_size in held else np.nan
-            for step_size, r in zip(GRID, runs, strict=True)
-        ]
+        value = [bound("solved", **r.constants()) if s in held else np.nan for s, r in zip(GRID, runs, strict=True)]
         tight = min(held, key=lambda step_size: held[step_size].slack)
         loose = max(held)
         found |= {"bound": np.array(value), "tightest": held[tight], "tightest step": tight,
@@ -92,35 +90,38 @@ def cell(part, objective, start, optimizer, replicas, seed):
 
 
 def plot(results):
-    names = results.axes["objective"]
-    looks = an.plotting.method_styles(METHODS)
-    with an.plotting.style("page"):
-        rows = (len(names) + 2) // 2
-        figure, axes = an.plotting.subplots("page", rows, 2, height=1.2 + 2.1 * rows, squeeze=False)
-        for ax, name in zip(axes.flat, names, strict=False):
-            top, bottom = 0.0, np.inf
-            for method in METHODS:
-                found = results.one(part="steps", objective=name, start=MAIN, optimizer=method)
-                limits = an.intervals.t_limits(found["l1"].T, 0.05)
-                bottom = min(bottom, np.nanmin(limits.estimate) / 2)
-                ax.plot(GRID, limits.estimate, label=an.plotting.title(method), markevery=3, **looks[method])
-                ax.fill_between(GRID, limits.low, limits.high, color=looks[method]["color"], alpha=0.2, linewidth=0)
-                if method == "adagrad":
-                    line = {"color": looks[method]["color"], "linestyle": ":", "linewidth": 1.5}
-                    ax.plot(GRID, found["bound"], **line, label="bound, AdaGrad")
-                    top = 3 * np.nanmax(found["bound"])
-            if name != "exponential":
-                ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
-            ax.set(xscale="log", yscale="log", xlabel="step_size", title=TITLES[name])
-            ax.set_ylim(bottom, top)
-            ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} iterations")
-        last = axes.flat[len(names)]
-        draw_thresholds(last, results, [n for n in names if n != "exponential"])
-        for ax in axes.flat[len(names) + 1 :]:
+    names, looks = results.axes["objective"], an.plotting.method_styles(METHODS)
+
+    def draw(ax, row, column):
+        k = 2 * row + column
+        if k < len(names):
+            draw_gradients(ax, results, names[k], looks)
+        elif k == len(names):
+            draw_thresholds(ax, results, [n for n in names if n != "exponential"])
+        else:
             ax.set_axis_off()
-        an.plotting.shared_legend(figure, 3)
+
+    rows = range((len(names) + 2) // 2)
+    figure = an.plotting.page(rows, range(2), draw, height=1.2 + 2.1 * len(rows), share="", legend_columns=3)
     results.save_figure(figure, "generalized_smoothness")
     report(results, names)
+
+
+def draw_gradients(ax, results, name, looks):
+    """Mean l1 norm against the step size, beside AdaGrad's bound and SGD's threshold."""
+    bottom = np.inf
+    for method in METHODS:
+        found = results.one(part="steps", objective=name, start=MAIN, optimizer=method)
+        limits = an.intervals.t_limits(found["l1"].T, 0.05)
+        bottom = min(bottom, np.nanmin(limits.estimate) / 2)
+        ax.plot(GRID, limits.estimate, label=an.plotting.title(method), markevery=3, **looks[method])
+        ax.fill_between(GRID, limits.low, limits.high, color=looks[method]["color"], alpha=0.2, linewidth=0)
+    bound = results.one(part="steps", objective=name, start=MAIN, optimizer="adagrad")["bound"]
+    ax.plot(GRID, bound, color=looks["adagrad"]["color"], linestyle=":", linewidth=1.5, label="bound, AdaGrad")
+    if name != "exponential":
+        ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
+    ax.set(xscale="log", yscale="log", xlabel="step size", title=TITLES[name], ylim=(bottom, 3 * np.nanmax(bound)),
+           ylabel=rf"mean of $\|\nabla f\|_1$, {STEPS:,} iterations")  # fmt: skip
 
 
 def draw_thresholds(ax, results, names):

@@ -43,11 +43,11 @@ def include(part, data, optimizer, local, rule, replicas):
 
 
 def cell(part, data, optimizer, local, rule, replicas, seed):
-    if part == "floor":
-        found = np.array([floor(*setting, local, replicas, seed) for setting in FLOORS])
-        return {"measured": found[:, 0], "error": found[:, 1], "formula": found[:, 2]}
-    if part == "contraction":
-        found = np.array([contraction(*setting, 100 * replicas, seed) for setting in ROUNDS])
+    if part != "target":
+        found = np.array(
+            [floor(*setting, local, replicas, seed) for setting in FLOORS] if part == "floor"
+            else [contraction(*setting, 100 * replicas, seed) for setting in ROUNDS]
+        )  # fmt: skip
         return {"measured": found[:, 0], "error": found[:, 1], "formula": found[:, 2]}
     h = np.geomspace(1.0, 0.1, DIM)
     apart = data == "heterogeneous"
@@ -95,14 +95,9 @@ def contraction(step_size, eta, workers, local, replicas, seed, dim=64):
 
 
 def plot(results):
-    parts = results.axes["part"]
-    if "target" in parts:
-        targets(results)
-        draw(results)
-    if "floor" in parts:
-        floors(results)
-    if "contraction" in parts:
-        contractions(results)
+    for part, told in {"target": (targets, draw), "floor": (floors,), "contraction": (contractions,)}.items():
+        for tell in told if part in results.axes["part"] else ():
+            tell(results)
 
 
 def targets(results):
@@ -116,20 +111,21 @@ def targets(results):
         shown = rounded([{k: v for k, v in row.items() if k != "data"} for row in rows if row["data"] == data], 3)
         results.table(shown, title=f"To a squared gradient of {TARGET:g}, {data} data")
         for method in results.axes["optimizer"]:
-            chosen = [r for r in rows if (r["data"], r["optimizer"]) == (data, method)]
-            reached = [r for r in chosen if np.isfinite(r["rounds"])]
-            name = f"{data}, local {an.plotting.title(method)}"
-            if not reached:
-                results.say(f"{name}: {TARGET:g} is reached by no rule at any number of local steps.")
-                continue
-            least, fewest = (min(reached, key=lambda r: r[key]) for key in ("rounds", "samples"))
-            fixed = [str(r["local"]) for r in reached if r["rule"] == "fixed 16"]
-            results.say(
-                f"{name}: fewest rounds {least['rounds']:.0f} (H = {least['local']}, {least['rule']}, "
-                f"{least['samples']:.3g} samples), fewest samples {fewest['samples']:.3g} (H = {fewest['local']}, "
-                f"{fewest['rule']}, {fewest['rounds']:.0f} rounds); batch 16 gets there with H = "
-                f"{', '.join(fixed) or 'none'}."
-            )
+            say_target(results, data, method, [r for r in rows if (r["data"], r["optimizer"]) == (data, method)])
+
+
+def say_target(results, data, method, rows):
+    name, reached = f"{data}, local {an.plotting.title(method)}", [r for r in rows if np.isfinite(r["rounds"])]
+    if not reached:
+        results.say(f"{name}: {TARGET:g} is reached by no rule at any number of local steps.")
+        return
+    least, fewest = (min(reached, key=lambda r: r[key]) for key in ("rounds", "samples"))
+    fixed = ", ".join(str(r["local"]) for r in reached if r["rule"] == "fixed 16") or "none"
+    results.say(
+        f"{name}: fewest rounds {least['rounds']:.0f} (H = {least['local']}, {least['rule']}, {least['samples']:.3g} "
+        f"samples), fewest samples {fewest['samples']:.3g} (H = {fewest['local']}, {fewest['rule']}, "
+        f"{fewest['rounds']:.0f} rounds); batch 16 gets there with H = {fixed}."
+    )
 
 
 def floors(results):

@@ -165,10 +165,7 @@ def report(results, settings, steps):
                 f"{steps[-1]:,.0f}."
             )
     results.table(table, title=f"Exponents in T, level {LEVEL}; only the envelope's stands beside the theorem's")
-    results.say(
-        "Bound here: the exponent of the bound's value over these T, where all its terms and logarithms count; "
-        "a star: the last three T only."
-    )
+    results.say("Bound here: exponent of the bound's value over these T, logarithms included; star: last three T only.")
     results.save_csv("rates", rows)
     moved = sum(
         len({(r["worst curvature"], r["worst width"]) for r in rows if (r["setting"], r["optimizer"]) == pair}) > 1

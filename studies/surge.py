@@ -202,7 +202,7 @@ def say_one_step(results, case, rows):
     results.say(
         f"{case}, {len(rows)} places: B_noise {spans['B_noise']}; R^2 of the exact formula {spans['R2 exact']}, of the "
         f"small-batch form {spans['R2 small B']} on small batches and {spans['R2 all B']} on all; with B the best step "
-        f"size goes to {spans['limit / peak']} of its largest value on the grid: a surge in {sum(surge)} of {len(rows)}."
+        f"size goes to {spans['limit / peak']} of its peak on the grid: a surge in {sum(surge)} of {len(rows)}."
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 import threading
 import time
 import zipfile
@@ -66,6 +67,22 @@ class TestCodeThatChanges:
         task = Task(None, str(fake), study.text, "0" * 64, "9.9.9", False, os.getpid())
         with pytest.raises(Stopped, match=r"the driver has anisotropic 9.9.9, the worker 0\."):
             compute(task, [{"n": 1}], [0])
+
+    def test_a_worker_on_another_machine_needs_no_file(self, fake, tmp_path):
+        """The text travels with the task; a study with neighbours is refused where they are not."""
+        (tmp_path / "near_f.py").write_text("K = 1\n")
+        texts = ["AXES = {'n': [1]}\ndef cell(n): return {'y': -n}\n"]
+        texts.append("import near_f\nAXES = {'n': [1]}\ndef cell(n): return {'y': n * near_f.K}\n")
+        for text, refused in zip(texts, (False, True), strict=True):
+            fake.write_text(text)
+            study = Study.load(fake)
+            task = Task(None, "/nowhere/fake.py", study.text, study.fingerprint(), "", False, 0)
+            sys.modules.pop("near_f", None)  # as in another process
+            if refused:
+                with pytest.raises(Stopped, match="is not what it was"):
+                    compute(task, [{"n": 3}], [0])
+            else:
+                assert compute(task, [{"n": 3}], [0]).outcomes[0]["scalars"] == '{"y":-3}'
 
     def test_a_neighbour_that_is_imported_late_is_checked_too(self, fake, tmp_path):
         (tmp_path / "near_b.py").write_text("K = 1\n")
@@ -188,13 +205,15 @@ class TestRepeats:
         assert {k: before[k] for k in same} == {k: after[k] for k in same}
         assert after["config"]["axes"]["optimizer"] == ["sgd"] and after["cells"] == 1 and len(after["digests"]) == 1
 
-    def test_conditions_are_kept_per_cell(self, fake, monkeypatch):
+    def test_conditions_are_kept_per_cell(self, fake, monkeypatch, capsys):
         from anisotropic.study import compute
 
         assert main(fake, ["run", "--n", "4", "--results", "r"]) == 0
         monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
         monkeypatch.setattr(compute, "_conditions", {})
         assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 0
+        told = capsys.readouterr().err
+        assert "4 stored cells were computed for the processor" in told and "this is generic" in told
         groups = json.loads((fake.parent / "r/manifest.json").read_text())["conditions"]
         assert [g["cells"] for g in groups] == [4, 4]
         assert groups[1]["cpu_target"] == "generic" != groups[0]["cpu_target"]

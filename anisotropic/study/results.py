@@ -224,7 +224,11 @@ class Results:
 
     def write_summary(self) -> Path:
         """Write summary.json: completeness, sentences, tables, verdicts and the files beside it."""
-        return write_text(self.folder / SUMMARY, json.dumps(plain(self.summary), indent=1, allow_nan=False) + "\n")
+        return write_text(self.folder / SUMMARY, self.summary_text())
+
+    def summary_text(self) -> str:
+        """What `write_summary` writes."""
+        return json.dumps(plain(self.summary), indent=1, allow_nan=False) + "\n"
 
     def _keep(self, path: Path) -> Path:
         if path.name not in self.summary["files"]:

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,6 +153,18 @@ class TestCodeThatChanges:
         for _ in range(3):
             Study("s", {"n": [1, 2]}, cell).run(tmp_path, executor="serial")
         assert seen == [1, 2]
+
+    def test_functions_of_a_script_travel_to_processes(self, tmp_path):
+        """The worker knows them under another name of the main module, and by the same fingerprint."""
+        (tmp_path / "script.py").write_text(
+            "import anisotropic as an\nSIZE = 3\ndef helper(n): return n * SIZE\ndef cell(n): return {'y': helper(n)}\n"
+            "if __name__ == '__main__':\n    study = an.Study('s', {'n': [1, 2]}, cell)\n"
+            "    print(study.run('r', executor='processes', workers=1).array('y').tolist())\n"
+        )
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        call = [sys.executable, "script.py"]
+        done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.stdout == "[3, 6]\n", done.stderr
 
     def test_a_cell_without_fingerprint_is_refused(self, tmp_path):
         lock = threading.Lock()
@@ -387,6 +401,33 @@ class TestContents:
             file.writestr("w.npy", member.getvalue() + bytes(80))
         with pytest.raises(blobs.Damaged, match="reshape"):
             blobs.decode("{}", packed.getvalue())
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_any_bytes_are_an_answer_or_damaged(self, method):
+        """Bytes of a valid archive changed at random, and JSON that is too deep: never another exception."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as file:
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.arange(50.0))
+            file.writestr("w.npy", member.getvalue())
+        rng, refused = np.random.default_rng(5), 0
+        for _ in range(400):
+            data = bytearray(packed.getvalue())
+            for place in rng.integers(len(data), size=rng.integers(1, 4)):
+                data[place] = rng.integers(256)
+            try:
+                blobs.decode("{}", bytes(data))
+            except blobs.Damaged as error:
+                refused += bool(str(error))
+        assert refused > 200
+        with pytest.raises(blobs.Damaged):
+            blobs.decode("[" * 100_000, b"")
+
+    def test_large_results_do_not_pile_up(self, fake, monkeypatch):
+        monkeypatch.setattr("anisotropic.study.compute.CHUNK_BYTES", 1500)
+        study = Study("s", {"n": list(range(5))}, lambda n: {"w": np.random.default_rng(n).normal(size=100)})
+        task = Task(study.cell, "", "", study.current(), "", False, os.getpid())
+        assert len(compute(task, study.points(study.grid()), [0] * 5).outcomes) == 2
 
     def test_pickles_are_not_opened(self):
         member = io.BytesIO()

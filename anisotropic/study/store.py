@@ -97,6 +97,7 @@ class Store:
             with usable(self.folder, self.file):
                 self._writer = sqlite3.connect(self.file, timeout=30.0)
                 self._writer.text_factory = _text
+                self._writer.execute("PRAGMA trusted_schema = OFF")
                 _has_tables(self._writer, self.file)
                 for statement in SCHEMA:
                     self._writer.execute(statement)
@@ -166,6 +167,7 @@ class Store:
             try:
                 connection = stack.enter_context(contextlib.closing(sqlite3.connect(address, uri=True, timeout=30.0)))
                 connection.text_factory = _text
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.OperationalError as error:
                 if mode == "copy" or "locked" in str(error):

@@ -25,7 +25,7 @@ from .store import FINISHED, Cell, Entry, Store
 
 SUMMARY = "summary.json"
 CELLS = "cells.csv"
-SEES = '"sees": an error in the constant by more than this factor would have been seen'
+SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
 
 
 class Results:
@@ -242,10 +242,11 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
     applies = verdict.status != "not applicable"
     return {
         "case": label,
-        "bound": verdict.theorem,
+        "bound": f"{verdict.theorem} ({verdict.form})" if verdict.form else verdict.theorem,
         "verdict": verdict.status if applies else verdict.summary,
         "slack": verdict.slack if applies else "",
-        "sees": f"x{number(verdict.power)}" if applies else "",
+        "sees": "" if not applies else f"off x{number(verdict.excess)}" if verdict.status == "violated"
+        else f"x{number(verdict.power)}",
         "untested": idle,
     }
 

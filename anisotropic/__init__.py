@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ._support import sources as _sources  # noqa: F401  notes the source files before other modules are loaded
+
 __version__ = "0.1.0"
 
 #: Public name of a module -> its place in the package.
@@ -36,6 +38,7 @@ _MODULES = {
 _NAMES = {
     "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "compiled.leaf": ("leaf",),
+    "simulation.contract": ("ContractViolation", "Findings", "check"),
     "simulation.run": ("simulate",),
     "simulation.tune": ("Tuning", "tune"),
     "simulation.local": ("simulate_local",),

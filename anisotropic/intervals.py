@@ -37,6 +37,11 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         return f"{self.estimate:.4g} in [{self.low:.4g}, {self.high:.4g}] ({self.kind}, level {self.level:g})"
 
+    def __format__(self, spec: str) -> str:
+        """``f"{interval:.2f}"`` is "1.00 [0.95, 1.05]"; without a specification, the text of ``str``."""
+        parts = (format(value, spec) for value in (self.estimate, self.low, self.high))
+        return "{} [{}, {}]".format(*parts) if spec else str(self)
+
 
 class Limits(NamedTuple):
     """Means of several columns with their limits, arrays ``(records,)``."""
@@ -234,8 +239,10 @@ def _welch(x: FloatArray, y: FloatArray, level: float) -> Interval:
 def proportion_interval(successes: int, trials: int, level: float = 0.05) -> Interval:
     """Clopper-Pearson interval for a probability: finite sample, never too short.
 
-    >>> proportion_interval(0, 10, level=0.05).high == 1 - 0.025 ** (1 / 10)
-    True
+    Without a success the upper limit p is where (1 - p)^trials = level / 2.
+
+    >>> round((1 - proportion_interval(0, 10, level=0.05).high) ** 10, 9)
+    0.025
     """
     from scipy.special import betaincinv
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
+from ..records import length, numbers
 from .symbols import Coordinate, constant_name
 
 
@@ -29,6 +30,7 @@ KNOWN: dict[str, Constant] = {
     "R": Constant("distance of the start, |w_1j - w*_j|", per_coordinate=True),
     "G": Constant("bound on sqrt(E g_j^2)", per_coordinate=True),
     "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|", per_coordinate=True),
+    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|", per_coordinate=True),
     "L0": Constant("generalized smoothness, the part without gradient", per_coordinate=True),
     "L1": Constant("generalized smoothness, the factor of the gradient", per_coordinate=True),
     "eps": Constant("the optimizer's epsilon", default=0.0),
@@ -41,6 +43,8 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True),
+    "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
+    "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),
 }
 
@@ -71,7 +75,7 @@ def refuse_unknown(given: Collection[str], own: Collection[str], owner: str) -> 
 
 def dimension(given: Mapping[str, Any]) -> int:
     """d: the length of the longest array, else the keyword d, else 1."""
-    lengths = [np.size(v) for k, v in given.items() if v is not None and np.ndim(v) == 1]
+    lengths = [length(v) for v in given.values() if v is not None and np.ndim(v) == 1]
     stated = given.get("d")
     if stated is not None and (np.ndim(stated) or not float(stated) >= 1 or float(stated) != int(stated)):
         raise ValueError(f"d = {stated!r}; expected a whole number of coordinates, at least 1")
@@ -83,10 +87,7 @@ def dimension(given: Mapping[str, Any]) -> int:
 
 def entry(name: str, value: Any) -> np.ndarray:
     """`value` as float64 of at most one axis: finite, not negative, and not zero where zero makes no sense."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r}; expected a number or an array with one entry per coordinate") from None
+    array = numbers(value, name, "a number or an array with one entry per coordinate")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected a number or a 1-d array, one entry per coordinate")
     strict = name in KNOWN and KNOWN[name].strict

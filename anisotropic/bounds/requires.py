@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from .._support.names import nearest
 from ..records import Facts
+from ..records.vocabulary import LAWS, OPTIMIZERS, PRESETS, PROPERTIES, meant, one_of
 
 Names = Iterable[str] | str
+
+
+def checked(requires: Any) -> Requires:
+    """The hypotheses of a bound; a dict is answered with what to write."""
+    if requires is None or isinstance(requires, Requires):
+        return requires or Requires()
+    raise TypeError(f"requires = {requires!r}; expected an.Requires, such as an.Requires(optimizers='sgd')")
 
 
 def _tuple(values: Names) -> tuple[str, ...]:
@@ -55,6 +65,12 @@ class Requires:
     noises: Names = frozenset()
     batch_test_always_holds: bool = False
 
+    def __new__(cls, *args: Any, **given: Any) -> Requires:
+        for name in given:
+            if name not in cls.__dataclass_fields__:
+                raise TypeError(f"Requires has no hypothesis {name!r}{nearest(name, cls.__dataclass_fields__)}")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
         object.__setattr__(self, "objectives", _tuple(self.objectives))
@@ -63,13 +79,19 @@ class Requires:
             object.__setattr__(self, name, None if wanted is None else _tuple(wanted))
         for name in ("properties", "laws", "noises"):
             object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
+        for what, given, known in (("property", self.properties, PROPERTIES), ("law", self.laws, LAWS)):
+            for word in given:
+                one_of(word, known, what)
+        if self.preset is not None:
+            one_of(self.preset, PRESETS, "preset")
 
     def unmet(self, facts: Facts) -> list[str]:
         """One sentence for each hypothesis that a run with these `facts` does not meet."""
         found: list[str] = []
         optimizer = facts.optimizer
         if self.optimizers and optimizer not in tuple(self.optimizers):
-            found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}")
+            slip = next((m for name in self.optimizers if (m := meant(name, OPTIMIZERS))), "")
+            found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}{slip}")
         preset = facts.settings.get("preset")
         if self.preset and not found and preset != self.preset:
             place = "v_0 = 0 and eps outside the root" if self.preset == "convex" else "v_0 = eps^2, inside the root"

@@ -30,7 +30,7 @@ from sympy.printing.str import StrPrinter
 
 #: Constants whose printed letter differs from their name in code.
 LETTERS = {"step_size": "eta", "eps": "epsilon"}
-_TYPESET = {"G_star_j": r"G^{\star}_{j}"}
+_TYPESET = {"G_star_j": r"G^{\star}_{j}", "gradient_bound_j": "m_{j}", "jump_probability": "p", "first_phase": "n"}
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
 
@@ -184,6 +184,7 @@ D = coordinate("D")
 R = coordinate("R")
 G = coordinate("G")
 G_star = coordinate("G_star", nonnegative=True)
+gradient_bound = coordinate("gradient_bound")
 eps = coordinate("eps", nonnegative=True)
 step_size = coordinate("step_size")
 uniform_step_size = scalar("step_size")
@@ -196,6 +197,8 @@ delta = scalar("delta")
 rho = scalar("rho", nonnegative=True)
 theta = scalar("theta")
 beta = scalar("beta")
+jump_probability = scalar("jump_probability")
+first_phase = scalar("first_phase")
 d = scalar("d", integer=True, positive=True)
 gap = scalar("gap")
 

@@ -16,7 +16,7 @@ from .conditions import broken, check_relationals
 from .constants import fill, is_uneven, order, refuse_unknown, sentence_list
 from .derive import StepRule
 from .forms import Form, Solver, Terms, checked_form, weighted
-from .requires import Requires
+from .requires import Requires, checked
 from .sources import Source
 
 __all__ = ["Bound", "Form", "Requires", "Solver", "Source", "StepRule"]
@@ -117,7 +117,7 @@ class Bound:
             "kind": kind,
             "summands": {form: checked_form(name, content) for form, content in contents.items()},
             "conditions": check_relationals(name, conditions),
-            "requires": requires or Requires(),
+            "requires": checked(requires),
             "source": source,
             "title": title,
             "assumptions": tuple(assumptions),

@@ -159,7 +159,7 @@ class Race:
         """The table that is printed, one dict per entry."""
         rows = []
         for e in self.entries:
-            row: dict[str, Any] = {"method": e.method, "step size": e.kind, "size": _size(e.step_size)}
+            row: dict[str, Any] = {"method": e.method, "step size": f"{e.kind} {_size(e.step_size)}"}
             finite = np.isfinite(e.values).all() and self.replicas > 1
             mean, low, high = t_limits(e.values[:, None], self.level) if finite else (np.array([np.nan]),) * 3
             if e.reach is None:
@@ -168,11 +168,12 @@ class Race:
                 compare = self.ratio if e.reach is None else self.steps_ratio
                 r = compare(e.method, kind=e.kind)
                 same = e.method == self.reference
-                row[f"over {self.reference}"] = "1" if same else f"{r.estimate:.2f} [{r.low:.2f}, {r.high:.2f}]"
+                row[f"over {self.reference}"] = "1" if same else f"{r:.2f}"
             if e.reach is not None:
                 reached = f"{e.reach.steps:.0f} [{e.reach.low:.0f}, {e.reach.high:.0f}]"
                 row["iterations"] = reached if np.isfinite(e.reach.steps) else "not reached"
-            row["verdict"] = e.verdict.status if e.verdict else ""
+            if self.theorem:
+                row["verdict"] = e.verdict.status if e.verdict else ""
             rows.append(row)
         return rows
 

@@ -241,9 +241,10 @@ def shared_legend(figure: Figure, columns: int = 4) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
         if (legend := ax.get_legend()) is not None:
+            drawn = {"".join(label.split()) for label in entries}  # a legend wraps long labels
             for mark, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
-                if mark is not None:
-                    entries.setdefault(text.get_text().replace("\n  ", " "), mark)
+                if mark is not None and "".join(text.get_text().split()) not in drawn:
+                    entries.setdefault(text.get_text(), mark)
             notes[legend.get_title().get_text()] = None
             legend.remove()
     note = "; ".join(filter(None, notes)) or None

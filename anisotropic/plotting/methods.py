@@ -171,6 +171,7 @@ def phase_diagram(
     winner: str,
     loser: str,
     undecided: ArrayLike | None = None,
+    largest: float | None = None,
     xlabel: str = "",
     ylabel: str = "",
     ax: Axes | None = None,
@@ -185,6 +186,8 @@ def phase_diagram(
         Cost of `loser` over cost of `winner`: above 1 where `winner` is cheaper.
     undecided : bool array ``(m, n)``, optional
         Cells whose interval contains 1.
+    largest : float, optional
+        Where the colors saturate, at this ratio and at its inverse; give all panels of a figure the same.
 
     Returns
     -------
@@ -206,6 +209,7 @@ def phase_diagram(
     open_cells = np.zeros(values.shape, bool) if undecided is None else np.asarray(undecided, dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = max(2.0, float(np.nanmax(np.exp(np.abs(np.log(values))), initial=2.0, where=values > 0)))
+    reach = reach if largest is None else max(float(largest), 2.0)
     mesh = ax.pcolormesh(values, norm=LogNorm(1 / reach, reach), cmap="PuOr_r", edgecolors="white", linewidth=0.5)
     if values.size <= 150:
         for (i, j), value in np.ndenumerate(values):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from ..evidence.entries import THEOREM, TUNED, Race
 from ..intervals import Interval, Limits, t_limits
 from ..plotting import title
-from .store import StudyError
+from ..records import Verdict
+from .errors import StudyError
 
 if TYPE_CHECKING:
     from .results import Results
@@ -90,15 +91,11 @@ class Races:
             for point, race in self for e in race.entries
             if e.verdict is not None and e.verdict.status != "not applicable"
         ]  # fmt: skip
-        tightest: dict[str, Any] = {}
-        for label, verdict in judged:
-            if verdict.theorem not in tightest or verdict.slack < tightest[verdict.theorem][1].slack:
-                tightest[verdict.theorem] = label, verdict
+        shortest = tightest(judged)
         violated = [f"{v.theorem} at {label}" for label, v in judged if v.status == "violated"]
-        self._results.verdicts([*tightest.values()], title=heading)
-        for label, verdict in judged:
-            if verdict.status == "violated" and tightest[verdict.theorem] != (label, verdict):
-                self._results.verdicts([(label, verdict)], title="Violated")
+        self._results.verdicts(shortest, title=heading)
+        if more := [(label, v) for label, v in judged if v.status == "violated" and (label, v) not in shortest]:
+            self._results.verdicts(more, title="Violated as well")
         wrong = f"{len(violated)} contradict a bound: {'; '.join(violated)}" if violated else "none contradicts a bound"
         self._results.say(f"{len(judged)} verdicts, {wrong}.")
 
@@ -141,8 +138,16 @@ class Races:
         )
 
 
+def tightest(judged: Iterable[tuple[str, Verdict]]) -> list[tuple[str, Verdict]]:
+    """Of labeled verdicts that apply, the one with the smallest slack of each bound."""
+    found: dict[str, tuple[str, Verdict]] = {}
+    for label, verdict in judged:
+        known = found.get(verdict.theorem)
+        if verdict.status != "not applicable" and (known is None or verdict.slack < known[1].slack):
+            found[verdict.theorem] = label, verdict
+    return [*found.values()]
+
+
 def shown(ratio: Interval) -> str:
     """A ratio with its limits in a few characters."""
-    if not np.isfinite(ratio.estimate):
-        return "not reached"
-    return f"{ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{ratio:.2f}" if np.isfinite(ratio.estimate) else "not reached"

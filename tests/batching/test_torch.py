@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from rounding import EPS32
 from torch import nn
 
 from anisotropic import batching
@@ -65,7 +66,7 @@ def test_single_samples_give_the_rule_of_whole_gradients(rule):
     loss = controller.per_sample(LOSS, (x, y))
     assert float(loss) == pytest.approx(float(LOSS(model(x), y).detach()), rel=1e-6)
     found = torch.cat([p.grad.flatten() for p in model.parameters()]).numpy()
-    assert found == pytest.approx(mean, abs=1e-7)
+    assert found == pytest.approx(mean, abs=8 * EPS32 * np.abs(rows).max())  # two ways through three layers in float32
     assert controller.step() == pytest.approx(max(np.ceil(wanted), 12), abs=1)
     assert wanted > 12, "the rule must ask for more, or nothing is tested"
 
@@ -106,7 +107,7 @@ def test_half_precision_norms_are_summed_in_float32():
 
     big = torch.full((1000,), 60_000.0, dtype=torch.float16)
     assert squared_norm([big]).dtype == torch.float32
-    assert float(squared_norm([big])) == pytest.approx(1000 * float(big[0]) ** 2, rel=1e-5)
+    assert float(squared_norm([big])) == pytest.approx(1000 * float(big[0]) ** 2, rel=1000 * EPS32)
     model, _, controller = setup(norm_test(0.3, start=12))
     x, y = data()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -129,15 +130,6 @@ def test_tokens_count_what_they_are():
     with pytest.raises(ValueError, match="unit = 'tokens' needs count="):
         tokens.norms([1.0, 1.0], 0.5)
 
-
-@pytest.mark.parametrize(("follow", "factor"), [
-    ("keep", 1.0), ("linear", 12.0), ("sqrt", 12**0.5), (lambda batch, start: 1 + batch / start, 13 / 2),
-])  # fmt: skip
-def test_learning_rates_follow_the_batch(follow, factor):
-    _, optimizer, controller = setup(norm_test(0.5, start=4), learning_rate=follow)
-    controller.norms([1.0, 1.0], 0.5)
-    assert controller.step() == 48
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
 
 
 def test_interval_cap_and_shrinking():
@@ -281,7 +273,15 @@ sampler = batching.torch.BatchSampler(controller, 400, seed=2)
 if state:
     controller.load_state_dict(state["controller"]); sampler.load_state_dict(state["sampler"])
 loss = nn.functional.cross_entropy
-sizes, rows = [], []
+sizes, rows, twice = [], [], ""
+if way == "ddp":
+    for part in (0, 4):
+        loss(model(x[part:part + 4]), y[part:part + 4]).backward()
+    try:
+        controller.step()
+    except RuntimeError as error:
+        twice = str(error)
+    controller.skip(count=0)
 for chosen in sampler:
     if rank == world - 1:
         time.sleep(0.05)
@@ -299,7 +299,7 @@ for chosen in sampler:
     if len(sizes) == 6:
         break
 weights = float(sum(p.detach().double().sum() for p in model.parameters()))
-print(json.dumps({"sizes": sizes, "rows": rows, "weights": weights, "lr": optimizer.param_groups[0]["lr"],
+print(json.dumps({"sizes": sizes, "rows": rows, "weights": weights, "lr": controller.learning_rates, "twice": twice,
                   "state": {"controller": controller.state_dict(), "sampler": sampler.state_dict()}}))
 dist.destroy_process_group()
 """
@@ -330,6 +330,7 @@ def test_all_ranks_take_the_same_batch_at_the_same_step(tmp_path, world, way):
     assert all(r["sizes"] == ranks[0]["sizes"] and r["lr"] == ranks[0]["lr"] for r in ranks)
     assert max(ranks[0]["sizes"]) > 8 and all(size % world == 0 for size in ranks[0]["sizes"])
     assert max(r["weights"] for r in ranks) - min(r["weights"] for r in ranks) < 1e-6
+    assert way != "ddp" or "averaged gradients more than once since the last step()" in ranks[0]["twice"]
     used = [row for r in ranks for part in r["rows"] for row in part]
     assert len(used) == len(set(used)) == ranks[0]["state"]["controller"]["samples"]
     if way == "per_sample":

@@ -10,6 +10,7 @@ from .facts import Facts
 from .functions import module_level
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
+from .spread import initial_state, spread
 from .verdict import TermCheck, Verdict
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "count",
     "float_parameter",
     "float_vector",
+    "initial_state",
     "length",
     "load",
     "module_level",
     "numbers",
     "seed_number",
+    "spread",
 ]

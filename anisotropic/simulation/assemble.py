@@ -9,7 +9,7 @@ import numpy as np
 
 from ..batching.rules import relative_noise
 from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
-from .loop import COLUMNS
+from .loop import columns as names_of_columns
 
 
 def assemble(
@@ -24,10 +24,8 @@ def assemble(
     facts: Facts,
 ) -> Run:
     """The run whose columns a kernel wrote into `out`, shape (replicas, records, columns)."""
-    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(COLUMNS)}
-    for i, name in enumerate(measures):
-        columns[name] = np.ascontiguousarray(out[:, :, len(COLUMNS) + i])
-        columns[f"mean_{name}"] = np.ascontiguousarray(out[:, :, len(COLUMNS) + len(measures) + i])
+    names = names_of_columns(measures)
+    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(names)}
     minimum = np.nan if objective.minimum is None else objective.minimum
     statistics = {
         "gap": columns["value"] - minimum,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ._support import sources as _sources  # noqa: F401  notes the source files before other modules are loaded
+
 __version__ = "0.1.0"
 
 #: Public name of a module -> its place in the package.
@@ -41,6 +43,8 @@ _NAMES = {
     "simulation.local": ("simulate_local",),
     "simulation.steps_to_target": ("StepsToTarget", "steps_to_target", "tuned_steps_to_target"),
     "bounds": ("Bound", "Requires", "Source"),
+    "evidence.entries": ("Race",),
+    "evidence.race": ("Method", "race"),
     "evidence.rates": ("fit_rate",),
     "evidence.verdicts": ("verify",),
     "evidence.search": ("search_worst_case",),

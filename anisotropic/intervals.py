@@ -37,6 +37,11 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         return f"{self.estimate:.4g} in [{self.low:.4g}, {self.high:.4g}] ({self.kind}, level {self.level:g})"
 
+    def __format__(self, spec: str) -> str:
+        """``f"{interval:.2f}"`` is "1.00 [0.95, 1.05]"; without a specification, the text of ``str``."""
+        parts = (format(value, spec) for value in (self.estimate, self.low, self.high))
+        return "{} [{}, {}]".format(*parts) if spec else str(self)
+
 
 class Limits(NamedTuple):
     """Means of several columns with their limits, arrays ``(records,)``."""

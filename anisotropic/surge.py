@@ -5,12 +5,15 @@ with gradient `mean` and Hessian `hessian` at w. The expected change -eps mean .
 s = E sign(g_B) and S = E sign(g_B) sign(g_B)^T, is least at eps = mean . s / sum_ij H_ij S_ij. As B grows s_i s_j grows
 as well, and where coordinates pull the same way through H the denominator overtakes: the best step falls again.
 
-On an axis-aligned H the sum is the trace whatever B is, so that there is no surge at all. The model is that of Li et
+On an axis-aligned H the sum is the trace whatever B is, so that there is no surge at all. Where the noise of one
+coordinate is correlated with that of others, their signs agree at small B already, and the surge is smaller or absent:
+taking such noise as independent gives a spurious peak (`surge_peak` compares). The model is that of Li et
 al. (arXiv 2405.14578); formulas are derived in docs/theory/surge.md. SGD has the law of arXiv 1812.06162 beside it.
 """
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -176,7 +179,8 @@ def optimal_step_size(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: 
     mean : float or array ``(d,)``
         True gradient.
     sigma : float or array ``(d,)``, or covariance ``(d, d)``
-        Standard deviation of one sample's gradient; a matrix for noise that is correlated across coordinates.
+        Standard deviation of one sample's gradient; a matrix for noise that is correlated across coordinates. Anything
+        but a matrix says that the noise is independent across them; if it is not, the peak may be spurious.
     hessian : array ``(d, d)``, or its diagonal ``(d,)``
     form : "exact", "small_batch" or "large_batch"
 
@@ -235,8 +239,8 @@ def noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> f
     """B_noise of sign descent, where the small-batch form of `optimal_step_size` peaks.
 
     For independent noise pi sum_i H_ii / (2 sum_{i != j} (mean_i mean_j / (sigma_i sigma_j)) H_ij). It is infinite for
-    a diagonal Hessian (the best step rises like sqrt(B) to its limit), and negative where the coordinates pull against
-    each other: no peak either.
+    a diagonal Hessian (the best step size rises like sqrt(B) to its limit), and negative where the coordinates pull
+    against each other: no peak either. Noise correlated along the Hessian moves it up (`surge_peak`).
 
     Examples
     --------
@@ -247,6 +251,82 @@ def noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> f
     """
     constant, linear = _linear_terms(_model(mean, sigma, hessian))
     return constant / linear if linear != 0.0 else float("inf")
+
+
+class Peak(NamedTuple):
+    """Where the best step size of sign descent is largest.
+
+    `batch_size` is infinite where it never falls; `limit` is its value at large batches.
+    """
+
+    batch_size: float
+    step_size: float
+    limit: float
+
+
+def surge_peak(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Peak:
+    """The batch size beyond which the best step size falls, with a warning where it rests on independent noise.
+
+    Noise is seldom independent across coordinates that the Hessian couples; for a likelihood at its optimum the
+    covariance of one sample's gradient equals the Hessian. So where `sigma` is no covariance and a peak comes out, the
+    peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
+
+    Parameters
+    ----------
+    mean, sigma, hessian
+        As for `optimal_step_size`; a diagonal covariance ``np.diag(sigma**2)`` says that independence is meant.
+
+    Warns
+    -----
+    UserWarning
+        Where there is a peak under the assumption of independence.
+
+    Examples
+    --------
+    >>> surge_peak([1.0, 1.0], 1.0, [2.0, 2.0])             # nothing couples the coordinates: 1 / 2 in the end
+    Peak(batch_size=inf, step_size=0.5, limit=0.5)
+    """
+    model = _model(mean, sigma, hessian)
+    found = _peak(model)
+    if model.correlation is not None or not np.isfinite(found.batch_size):
+        return found
+    scale = np.sqrt(np.maximum(np.diag(model.hessian), 0.0))
+    alike = "the covariance was not tried, since the Hessian is not positive definite"
+    if np.linalg.eigvalsh(model.hessian)[0] > 0:
+        correlation = (1 - 1e-6) * model.hessian / np.outer(scale, scale) + 1e-6 * np.eye(scale.size)
+        other = _peak(model._replace(correlation=correlation))
+        if np.isfinite(other.batch_size):
+            falls = [f"{p.limit / p.step_size:.2g}" for p in (other, found)]
+            alike = (
+                f"with noise correlated like the Hessian it lies at {other.batch_size:.3g}, and the best step size "
+                f"falls to {falls[0]} of it instead of {falls[1]}"
+            )
+        else:
+            alike = "with noise correlated like the Hessian there is none"
+    warnings.warn(
+        f"the peak at a batch of {found.batch_size:.3g} takes noise as independent across coordinates; {alike}. Pass "
+        "the covariance (d, d) of one sample's gradient as sigma",
+        stacklevel=2,
+    )
+    return found
+
+
+def _peak(model: _Model) -> Peak:
+    """By a search in log B, up to where every sign with a mean has settled."""
+    from scipy.optimize import minimize_scalar
+
+    def step_size(log_batch: float) -> float:
+        slope, curvature = _terms(float(np.exp(log_batch)), model, "exact")
+        return slope / curvature
+
+    settled = np.log(100.0 / np.min(model.ratio[model.ratio != 0.0] ** 2))
+    grid = np.linspace(min(settled - 12.0, 0.0), settled, 160)
+    values = np.array([step_size(b) for b in grid])
+    limit, best = float(values[-1]), int(np.argmax(values))
+    if values[best] <= limit * (1 + 1e-9) or best in (0, grid.size - 1):
+        return Peak(float("inf"), limit, limit)
+    top = minimize_scalar(lambda b: -step_size(b), bounds=(grid[best - 1], grid[best + 1]), method="bounded")
+    return Peak(float(np.exp(top.x)), float(-top.fun), limit)
 
 
 def sgd_noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> float:

@@ -25,7 +25,7 @@ def evaluation_error(value, samples, t, purpose):
 
 
 class Halving(NamedTuple):
-    """Length of a phase in units of 1/step, or of a fixed number of steps; samples of an evaluation, or 0: always."""
+    """Length of a phase, in units of 1/step size or in iterations; samples of an evaluation, or 0: always."""
 
     patience: float
     length: int

@@ -136,7 +136,7 @@ def loss(logits, y):
 
 
 class AdaGradNorm(torch.optim.Optimizer):
-    """SGD with the step / sqrt(sum of squared gradient norms): step decay, nothing per coordinate."""
+    """SGD with the step / sqrt(sum of squared gradient norms): step-size decay, nothing per coordinate."""
 
     def __init__(self, parameters, lr, total=0.0):
         super().__init__(parameters, {"lr": lr})

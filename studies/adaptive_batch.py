@@ -1,10 +1,11 @@
-"""What do batches that grow by a test buy, and where do the tests go blind? At equal steps and at equal samples.
+"""What do batches that grow by a test buy, and where do the tests go blind? At equal iterations and at equal samples.
 
 The claim (arXiv 2402.11215): with a norm test the accumulator stays bounded and the mean squared gradient falls like
 1/K; at a fixed batch the accumulator grows like K. Quadratic with h from 1 to 0.1, sums of h x^2/(1 + x^2); noise of
 trace 1, isotropic or with standard deviation 0.95 in one coordinate (effective rank 1.23). AdaGrad-Norm is the control
-of AdaGrad; both with step 1 and v_0 = 0.01, SGD with step 0.5: the theorems allow these steps, nobody tuned them. Work
-to a target ends at the first of all steps whose true squared gradient is at most the target; medians over replicas.
+of AdaGrad; both with step size 1 and v_0 = 0.01, SGD with step size 0.5: the theorems allow these step sizes, nobody
+tuned them. Work to a target ends at the first of all iterations whose true squared gradient is at most the target;
+medians over replicas.
 """
 
 import warnings
@@ -214,7 +215,7 @@ def say_work(results):
             results.say(
                 f"{problem}, in the mean over replicas: batch 16 is at {level:.1e} after {SHORT} steps; the test is "
                 f"there with {brief(fixed['samples'][-1] / test['samples'][k])} times fewer samples and "
-                f"{brief(SHORT / test['steps'][k])} times fewer steps."
+                f"{brief(SHORT / test['steps'][k])} times fewer iterations."
             )
         decades = []
         for rule in (r for r in FEW if r in found):

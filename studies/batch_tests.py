@@ -77,7 +77,7 @@ def trajectory(dim, rule, steps, replicas, seed, step_size=1.0, eps=0.1):
 
 
 def blindness(replicas, seed, dim, eta=None, theta=None, nu=None, backup=0):
-    """Batch and accumulator of AdaGrad-Norm over 5000 steps from batch 8, a tenth of the replicas."""
+    """Batch and accumulator of AdaGrad-Norm over 5000 iterations from batch 8, a tenth of the replicas."""
     if eta is None:
         rule = an.batching.inner_product_test(theta, nu, start=START, backup=backup)
     else:
@@ -133,7 +133,7 @@ def plot(results):
     judged = [(f"{a['eta']:g}/{a['step']:g}/{a['v_0']:g}", a["verdict"])
               for a in (c.arrays for c in results.cells() if c.point["table"] == "bound")]  # fmt: skip
     if judged:
-        results.verdicts(judged, title="Theorem, 300 steps, delta 0.05; eta/step/v_0")
+        results.verdicts(judged, title="Theorem, 300 iterations, delta 0.05; eta/step/v_0")
     draw(results)
 
 
@@ -165,7 +165,7 @@ def say_blindness(rows):
         told = f"d = {r['dim']}: {state} (root of the accumulator ~ K^{r['slope']:.2f})"
         tests.setdefault(name + (" with the average of 10" if r.get("backup") else ""), []).append(told)
     for name, states in tests.items():
-        yield f"{name}, batch after {STEPS} steps from {START}: {'; '.join(states)}."
+        yield f"{name}, batch after {STEPS} iterations from {START}: {'; '.join(states)}."
 
 
 def say_bound(rows):

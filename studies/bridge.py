@@ -2,8 +2,8 @@
 
 On a cube the ratio that decides between AdaGrad and SGD is the mean over the maximum of L, globally; R_med and R_mean
 are maximum over median and over mean of the Hessian's diagonal, at one point. From both points of a pair, races of SGD,
-AdaGrad, sign descent and, as control, AdaGrad-Norm start with fresh state, equal budgets and tuned steps. Which start
-is faster, for which method, and which number tells: R_med, R_mean or the noise ratio? No outcome is assumed.
+AdaGrad, sign descent and, as control, AdaGrad-Norm start with fresh state, equal budgets and tuned step sizes. Which
+start is faster, for which method, and which number tells: R_med, R_mean or the noise ratio? No outcome is assumed.
 """
 
 import numpy as np
@@ -207,7 +207,7 @@ def report(results, tasks, differences, correlations):
         results.say(f"{task}: rank correlations with the speed that are clear of zero: {named}.")
         edges = {r for r in RACERS for p in pairs for a in p.values() if a[f"edge {r}"]}
         if edges:
-            results.say(f"{task}: some best steps lie at the edge of the grid: {', '.join(sorted(edges))}.")
+            results.say(f"{task}: some best step sizes lie at the edge of the grid: {', '.join(sorted(edges))}.")
 
 
 if __name__ == "__main__":

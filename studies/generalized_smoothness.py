@@ -1,9 +1,9 @@
 """What does AdaGrad need where curvature grows with the gradient? No gradient bound; that is not the same as winning.
 
 cosh, x^4/4 and e^x in ten coordinates, all started at the same distance, no box; curvature at most L0 + L1 |gradient|.
-(a) Mean l1 norm of the gradient against the step, for every method, beside AdaGrad's bound up to its largest step.
+(a) Mean l1 norm of the gradient against the step, for every method, beside AdaGrad's bound up to its largest step size.
 (b) The step beyond which SGD explodes, by bisection without noise, beside its closed form, against the start.
-Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned steps are chosen on other seeds.
+Equal steps are equal samples (M = 64 for all). Steps are a grid; tuned step sizes are chosen on other seeds.
 """
 
 import numpy as np
@@ -57,9 +57,10 @@ def cell(part, objective, start, optimizer, replicas, seed):
     f = OBJECTIVES[objective]
 
     def run(step_size, sigma=SIGMA, seed=seed, replicas=replicas):
-        return an.simulate(f, optimizer_of(optimizer, step_size), noise=an.noises.gaussian(sigma), start=start,
-                           steps=STEPS,
-                           batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1)  # fmt: skip
+        return an.simulate(
+            f, optimizer_of(optimizer, step_size), noise=an.noises.gaussian(sigma), start=start, steps=STEPS,
+            batch_size=BATCH, replicas=replicas, seed=seed, records=2, threads=1,
+        )  # fmt: skip
 
     if part == "threshold":
         safe, lost = GRID[0], GRID[-1]
@@ -80,10 +81,7 @@ def cell(part, objective, start, optimizer, replicas, seed):
         verdicts = {step_size: an.verify(bound, r) for step_size, r in zip(GRID, runs, strict=True)}
         held = {step_size: v for step_size, v in verdicts.items() if v.status != "not applicable"}
         found["best allowed"] = int(np.nanargmin(np.where(np.isin(GRID, list(held)), trial, np.inf)))
-        value = [
-            bound("solved", **r.constants()) if step_size in held else np.nan
-            for step_size, r in zip(GRID, runs, strict=True)
-        ]
+        value = [bound("solved", **r.constants()) if s in held else np.nan for s, r in zip(GRID, runs, strict=True)]
         tight = min(held, key=lambda step_size: held[step_size].slack)
         loose = max(held)
         found |= {"bound": np.array(value), "tightest": held[tight], "tightest step": tight,
@@ -92,35 +90,38 @@ def cell(part, objective, start, optimizer, replicas, seed):
 
 
 def plot(results):
-    names = results.axes["objective"]
-    looks = an.plotting.method_styles(METHODS)
-    with an.plotting.style("page"):
-        rows = (len(names) + 2) // 2
-        figure, axes = an.plotting.subplots("page", rows, 2, height=1.2 + 2.1 * rows, squeeze=False)
-        for ax, name in zip(axes.flat, names, strict=False):
-            top, bottom = 0.0, np.inf
-            for method in METHODS:
-                found = results.one(part="steps", objective=name, start=MAIN, optimizer=method)
-                limits = an.intervals.t_limits(found["l1"].T, 0.05)
-                bottom = min(bottom, np.nanmin(limits.estimate) / 2)
-                ax.plot(GRID, limits.estimate, label=an.plotting.title(method), markevery=3, **looks[method])
-                ax.fill_between(GRID, limits.low, limits.high, color=looks[method]["color"], alpha=0.2, linewidth=0)
-                if method == "adagrad":
-                    line = {"color": looks[method]["color"], "linestyle": ":", "linewidth": 1.5}
-                    ax.plot(GRID, found["bound"], **line, label="bound, AdaGrad")
-                    top = 3 * np.nanmax(found["bound"])
-            if name != "exponential":
-                ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
-            ax.set(xscale="log", yscale="log", xlabel="step_size", title=TITLES[name])
-            ax.set_ylim(bottom, top)
-            ax.set_ylabel(rf"mean of $\|\nabla f\|_1$, {STEPS:,} steps")
-        last = axes.flat[len(names)]
-        draw_thresholds(last, results, [n for n in names if n != "exponential"])
-        for ax in axes.flat[len(names) + 1 :]:
+    names, looks = results.axes["objective"], an.plotting.method_styles(METHODS)
+
+    def draw(ax, row, column):
+        k = 2 * row + column
+        if k < len(names):
+            draw_gradients(ax, results, names[k], looks)
+        elif k == len(names):
+            draw_thresholds(ax, results, [n for n in names if n != "exponential"])
+        else:
             ax.set_axis_off()
-        an.plotting.shared_legend(figure, 3)
+
+    rows = range((len(names) + 2) // 2)
+    figure = an.plotting.page(rows, range(2), draw, height=1.2 + 2.1 * len(rows), share="", legend_columns=3)
     results.save_figure(figure, "generalized_smoothness")
     report(results, names)
+
+
+def draw_gradients(ax, results, name, looks):
+    """Mean l1 norm against the step size, beside AdaGrad's bound and SGD's threshold."""
+    bottom = np.inf
+    for method in METHODS:
+        found = results.one(part="steps", objective=name, start=MAIN, optimizer=method)
+        limits = an.intervals.t_limits(found["l1"].T, 0.05)
+        bottom = min(bottom, np.nanmin(limits.estimate) / 2)
+        ax.plot(GRID, limits.estimate, label=an.plotting.title(method), markevery=3, **looks[method])
+        ax.fill_between(GRID, limits.low, limits.high, color=looks[method]["color"], alpha=0.2, linewidth=0)
+    bound = results.one(part="steps", objective=name, start=MAIN, optimizer="adagrad")["bound"]
+    ax.plot(GRID, bound, color=looks["adagrad"]["color"], linestyle=":", linewidth=1.5, label="bound, AdaGrad")
+    if name != "exponential":
+        ax.axvline(threshold(name, MAIN), color="0.4", linewidth=0.9, label="SGD explodes beyond")
+    ax.set(xscale="log", yscale="log", xlabel="step size", title=TITLES[name], ylim=(bottom, 3 * np.nanmax(bound)),
+           ylabel=rf"mean of $\|\nabla f\|_1$, {STEPS:,} iterations")  # fmt: skip
 
 
 def draw_thresholds(ax, results, names):
@@ -139,7 +140,7 @@ def report(results, names):
     results.verdicts(
         [(f"{n}, step {c['adagrad'][f'{w} step']:.3g}", c["adagrad"][w]) for n, c in cells.items()
          for w in ("tightest", "largest")],
-        title="AdaGrad where the bound is tightest, and at its largest step",
+        title="AdaGrad where the bound is tightest, and at its largest step size",
     )  # fmt: skip
     rows = [
         {"objective": n, "method": m, "step_size": step_size, "l1": np.mean(c["l1"][k]), "diverged": c["diverged"][k]}
@@ -153,8 +154,8 @@ def report(results, names):
         cell, ours = cells[name], cells[name]["adagrad"]
         means = [f"{an.plotting.title(m)} {np.mean(c['l1'][c['best']]):.3g}" for m, c in cell.items()]
         results.say(
-            f"{name}, tuned: mean l1 norms {', '.join(means)}; the gradient at the start alone, over {STEPS:,} steps, "
-            f"makes {first_gradient(name) / STEPS:.3g} of each. AdaGrad within the theorem's cap: "
+            f"{name}, tuned: mean l1 norms {', '.join(means)}; the gradient at the start alone, over {STEPS:,} "
+            f"iterations, makes {first_gradient(name) / STEPS:.3g} of each. AdaGrad within the theorem's cap: "
             f"{np.mean(ours['l1'][ours['best allowed']]):.3g}."
         )
         for other in ("sgd", "adagrad_norm"):
@@ -163,13 +164,13 @@ def report(results, names):
                 ratio = an.intervals.ratio_interval(cell[other]["l1"][j], ours["l1"][k], level=0.01)
                 verdict = "AdaGrad wins" if ratio.low > 1 else "AdaGrad loses" if ratio.high < 1 else "undecided"
                 results.say(
-                    f"{name}, equal samples: l1 norm of tuned {an.plotting.title(other)} (step {GRID[j]:.3g}) over "
-                    f"that of AdaGrad, {which} (step {GRID[k]:.3g}), is {ratio.estimate:.3f} "
+                    f"{name}, equal samples: l1 norm of tuned {an.plotting.title(other)} (step size {GRID[j]:.3g}) "
+                    f"over that of AdaGrad, {which} (step size {GRID[k]:.3g}), is {ratio.estimate:.3f} "
                     f"[{ratio.low:.3f}, {ratio.high:.3f}], level 0.01: {verdict}."
                 )
         edges = [an.plotting.title(m) for m, c in cells[name].items() if c["best"] in (0, GRID.size - 1)]
         if edges:
-            results.say(f"Grid edge: on {name} the best step of {', '.join(edges)} lies at an end.")
+            results.say(f"Grid edge: on {name} the best step size of {', '.join(edges)} lies at an end.")
     errors = [
         (abs(np.log(c.arrays["lost"] / threshold(c.point["objective"], c.point["start"]))), c.point)
         for c in results.cells(part="threshold")

@@ -300,7 +300,7 @@ def report(results, rows):
     geometry = [along_table(results, optimizer, M) for optimizer in results.axes["optimizer"]
                 for M in results.axes["batch"] if layer_mean(results, M, "r_med", optimizer).size]  # fmt: skip
     results.table(geometry, title="Geometric means over layers and seeds; R_med halfway, the rest at the end")
-    steps = "tuned steps" if results.axes["tuning"] == ["grid"] else "middle steps of the grids"
+    steps = "tuned step sizes" if results.axes["tuning"] == ["grid"] else "middle steps of the grids"
     results.table(rows, title=f"Loss of the other method less AdaGrad's, equal samples, {steps} (nats a token)")
     for row in rows:
         word = "an advantage" if row["low"] > 0 else "a disadvantage" if row["high"] < 0 else "no difference that shows"
@@ -320,7 +320,7 @@ def report(results, rows):
                         f"median L0 {zero:.2g}, L1 {one:.2g}.")  # fmt: skip
     edges = {(c.point["optimizer"], c.point["batch"]) for c in results.cells() if c.arrays["at_edge"]}
     for optimizer, M in sorted(edges):
-        results.say(f"Grid edge: the best step of {an.plotting.title(optimizer)} at M={M} lies at an end.")
+        results.say(f"Grid edge: the best step size of {an.plotting.title(optimizer)} at M={M} lies at an end.")
 
 
 if __name__ == "__main__":

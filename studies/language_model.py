@@ -215,7 +215,8 @@ def report(results, found):
         a, name = c.arrays, an.plotting.title(c.point["optimizer"])
         edge = ", at the edge of its grid" if a["at_edge"] else ""
         steps = " ".join(str(s) for s in a["steps"]) or "no"
-        results.say(f"{c.point['unit']}, {name}: step {float(a['step']):g}{edge}; levels reached after {steps} steps.")
+        size = float(a["step"])
+        results.say(f"{c.point['unit']}, {name}: step size {size:g}{edge}; levels reached after {steps} iterations.")
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def report(results, wide):
             if None in found:
                 runs = {m: int(np.isfinite(cells[m]["loss"][:, 0]).sum()) for m in PAIR}
                 results.say(f"{setting}: no comparison; {runs['heavy_ball']} runs of heavy ball and {runs['adam']} of "
-                            f"Adam reach even the loss fraction {LEVELS[0]} in {MAX_STEPS:,} steps.")  # fmt: skip
+                            f"Adam reach even the loss fraction {LEVELS[0]} in {MAX_STEPS:,} iterations.")  # fmt: skip
     results.table(rows, title=f"R_med over its data floor at equal loss, d = {wide}")
     for row in rows:
         holds = "holds" if row["low"] > 1 else "is reversed" if row["high"] < 1 else "is not seen"

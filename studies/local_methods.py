@@ -43,11 +43,11 @@ def include(part, data, optimizer, local, rule, replicas):
 
 
 def cell(part, data, optimizer, local, rule, replicas, seed):
-    if part == "floor":
-        found = np.array([floor(*setting, local, replicas, seed) for setting in FLOORS])
-        return {"measured": found[:, 0], "error": found[:, 1], "formula": found[:, 2]}
-    if part == "contraction":
-        found = np.array([contraction(*setting, 100 * replicas, seed) for setting in ROUNDS])
+    if part != "target":
+        found = np.array(
+            [floor(*setting, local, replicas, seed) for setting in FLOORS] if part == "floor"
+            else [contraction(*setting, 100 * replicas, seed) for setting in ROUNDS]
+        )  # fmt: skip
         return {"measured": found[:, 0], "error": found[:, 1], "formula": found[:, 2]}
     h = np.geomspace(1.0, 0.1, DIM)
     apart = data == "heterogeneous"
@@ -87,8 +87,7 @@ def contraction(step_size, eta, workers, local, replicas, seed, dim=64):
     """E xbar^2 after one round from 1, when the noise of every local gradient is eta times that gradient."""
     run = an.simulate_local(
         an.problems.quadratic(np.ones(dim)), an.optimizers.sgd(step_size), noise=an.noises.affine(0.0, eta**2),
-        start=1.0,
-        rounds=1, local_steps=local, workers=workers, replicas=replicas, seed=seed, records=1, threads=1,
+        start=1.0, rounds=1, local_steps=local, workers=workers, replicas=replicas, seed=seed, records=1, threads=1,
     )  # fmt: skip
     left = 2 * run.gap[:, -1] / dim
     exact = facts.local_norm_test_contraction(1.0, step_size=step_size, eta=eta, workers=workers, local_steps=local)
@@ -96,14 +95,9 @@ def contraction(step_size, eta, workers, local, replicas, seed, dim=64):
 
 
 def plot(results):
-    parts = results.axes["part"]
-    if "target" in parts:
-        targets(results)
-        draw(results)
-    if "floor" in parts:
-        floors(results)
-    if "contraction" in parts:
-        contractions(results)
+    for part, told in {"target": (targets, draw), "floor": (floors,), "contraction": (contractions,)}.items():
+        for tell in told if part in results.axes["part"] else ():
+            tell(results)
 
 
 def targets(results):
@@ -114,39 +108,34 @@ def targets(results):
     ]  # fmt: skip
     results.save_csv("targets", rows)
     for data in results.axes["data"]:
-        shown = [{k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items() if k != "data"}
-                 for row in rows if row["data"] == data]  # fmt: skip
+        shown = rounded([{k: v for k, v in row.items() if k != "data"} for row in rows if row["data"] == data], 3)
         results.table(shown, title=f"To a squared gradient of {TARGET:g}, {data} data")
         for method in results.axes["optimizer"]:
-            chosen = [r for r in rows if (r["data"], r["optimizer"]) == (data, method)]
-            reached = [r for r in chosen if np.isfinite(r["rounds"])]
-            name = f"{data}, local {an.plotting.title(method)}"
-            if not reached:
-                results.say(f"{name}: {TARGET:g} is reached by no rule at any number of local steps.")
-                continue
-            least, fewest = (min(reached, key=lambda r: r[key]) for key in ("rounds", "samples"))
-            fixed = [str(r["local"]) for r in reached if r["rule"] == "fixed 16"]
-            results.say(
-                f"{name}: fewest rounds {least['rounds']:.0f} (H = {least['local']}, {least['rule']}, "
-                f"{least['samples']:.3g} samples), fewest samples {fewest['samples']:.3g} (H = {fewest['local']}, "
-                f"{fewest['rule']}, {fewest['rounds']:.0f} rounds); batch 16 gets there with H = "
-                f"{', '.join(fixed) or 'none'}."
-            )
+            say_target(results, data, method, [r for r in rows if (r["data"], r["optimizer"]) == (data, method)])
+
+
+def say_target(results, data, method, rows):
+    name, reached = f"{data}, local {an.plotting.title(method)}", [r for r in rows if np.isfinite(r["rounds"])]
+    if not reached:
+        results.say(f"{name}: {TARGET:g} is reached by no rule at any number of local steps.")
+        return
+    least, fewest = (min(reached, key=lambda r: r[key]) for key in ("rounds", "samples"))
+    fixed = ", ".join(str(r["local"]) for r in reached if r["rule"] == "fixed 16") or "none"
+    results.say(
+        f"{name}: fewest rounds {least['rounds']:.0f} (H = {least['local']}, {least['rule']}, {least['samples']:.3g} "
+        f"samples), fewest samples {fewest['samples']:.3g} (H = {fewest['local']}, {fewest['rule']}, "
+        f"{fewest['rounds']:.0f} rounds); batch 16 gets there with H = {fixed}."
+    )
 
 
 def floors(results):
     rows = []
     for c in results.cells(part="floor"):
-        numbers = (c.arrays[k] for k in ("measured", "error", "formula"))
-        for (step_size, batch, workers), m, e, f in zip(FLOORS, *numbers,
-                                                   strict=True):  # fmt: skip
-            rows.append({"step_size": step_size, "batch": batch, "workers": workers, "H": c.point["local"],
-                         "measured": m,
-                         "+-": e, "formula": f, "ratio": m / f})  # fmt: skip
+        settings = [{"step_size": s, "batch": b, "workers": m, "H": c.point["local"]} for s, b, m in FLOORS]
+        rows += beside_formula(settings, c.arrays)
     rows.sort(key=lambda r: (r["step_size"], r["workers"], r["H"]))
     results.save_csv("floors", rows)
-    results.table([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows],
-                  title="Floor of local SGD at a fixed batch: mean gap")  # fmt: skip
+    results.table(rounded(rows), title="Floor of local SGD at a fixed batch: mean gap")
     worst = max(abs(r["ratio"] - 1) for r in rows)
     z = max(abs(r["measured"] - r["formula"]) / r["+-"] for r in rows)
     results.say(
@@ -156,37 +145,44 @@ def floors(results):
 
 
 def contractions(results):
-    a = results.one(part="contraction")
-    found = zip(ROUNDS, a["measured"], a["error"], a["formula"], strict=True)
-    rows = [{"step_size": s, "eta": eta, "workers": m, "H": h, "measured": x, "+-": e, "formula": f, "ratio": x / f}
-            for (s, eta, m, h), x, e, f in found]  # fmt: skip
+    settings = [{"step_size": s, "eta": eta, "workers": m, "H": h} for s, eta, m, h in ROUNDS]
+    rows = beside_formula(settings, results.one(part="contraction"))
     results.save_csv("contraction", rows)
-    results.table([{k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows],
-                  title="Exact norm test: factor of E xbar^2 in one round")  # fmt: skip
+    results.table(rounded(rows), title="Exact norm test: factor of E xbar^2 in one round")
     told = ", ".join(f"{r['ratio']:.3f}" for r in rows)
     results.say(f"Contraction of a round, measured over formula: {told} (H = {', '.join(str(r['H']) for r in rows)}).")
+
+
+def beside_formula(settings, arrays):
+    """Rows of measured values with their standard errors beside the formulas."""
+    found = zip(settings, arrays["measured"], arrays["error"], arrays["formula"], strict=True)
+    return [{**setting, "measured": m, "+-": e, "formula": f, "ratio": m / f} for setting, m, e, f in found]
+
+
+def rounded(rows, digits=4):
+    return [{k: f"{v:.{digits}g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
 def draw(results):
     """Local SGD with the fewest and the most local steps."""
     lines = {"fixed 16": "-", "across workers": "--", "within samples": ":"}
     ends = [results.axes["local"][0], results.axes["local"][-1]]
+
+    def panel(ax, data, x):
+        for c in results.cells(part="target", data=data, optimizer="sgd", local=ends):
+            last = c.point["local"] == ends[-1]
+            ax.plot(
+                c.arrays[x], np.maximum(c.arrays["size"], 1e-13), lines[c.point["rule"]], color=f"C{int(last)}",
+                marker="s" if last else "o", markersize=3, markevery=(5, 30),
+                label=f"H = {c.point['local']}, {c.point['rule']}",
+            )  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel=x, ylabel="squared gradient", title=f"local SGD, {data} data")
+        if x == "samples":
+            ax.set_xlim(None, 1e9)
+
     data = results.axes["data"]
-    with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", len(data), 2, height=0.6 + 2.2 * len(data), squeeze=False)
-        for row, kind in zip(axes, data, strict=True):
-            for c in results.cells(part="target", data=kind, optimizer="sgd", local=ends):
-                last = c.point["local"] == ends[-1]
-                for ax, x in zip(row, ("rounds", "samples"), strict=True):
-                    ax.plot(
-                        c.arrays[x], np.maximum(c.arrays["size"], 1e-13), lines[c.point["rule"]], color=f"C{int(last)}",
-                        marker="s" if last else "o", markersize=3, markevery=(5, 30),
-                        label=f"H = {c.point['local']}, {c.point['rule']}",
-                    )  # fmt: skip
-                    ax.set(xscale="log", yscale="log", xlabel=x, title=f"local SGD, {kind} data")
-            row[0].set_ylabel("squared gradient")
-            row[1].set_xlim(None, 1e9)
-        an.plotting.shared_legend(figure, columns=3)
+    height = 0.6 + 2.2 * len(data)
+    figure = an.plotting.page(data, ["rounds", "samples"], panel, height=height, share="row", legend_columns=3)
     results.save_figure(figure, "rounds_and_samples")
 
 

@@ -4,9 +4,9 @@ Three curves for each method: the bound; one fixed instance, whose exponent is i
 largest mean over a family of instances inside the theorem's assumptions, a different one at each T if need be (chosen
 on other seeds). Three settings: the mean gap in a box without noise and with noise (theorems: T^-1 and T^-1/2), and
 gradient norms without box and noise (T^-1 for the square that SGD's theorem bounds, T^-1/2 for the norms of AdaGrad's,
-up to logarithms). Pseudo-Huber functions in ten equal coordinates; all steps are the theorems' steps, equal for the
-whole family; equal steps are equal samples (M = 1). An envelope over this family is a lower estimate of the supremum.
-In equal coordinates without noise AdaGrad-Norm, the control, and AdaGrad differ by their steps only.
+up to logarithms). Pseudo-Huber functions in ten equal coordinates; all step sizes are the theorems', equal
+for the whole family; equal iterations are equal samples (M = 1). An envelope over this family is a lower estimate of
+the supremum. In equal coordinates without noise AdaGrad-Norm, the control, and AdaGrad differ by their step sizes only.
 """
 
 import numpy as np
@@ -54,11 +54,10 @@ def known_constants(setting, steps):
 
 
 def optimizer_of(setting, name, bound, known):
-    """The method at the theorem's step, and that step."""
+    """The method at the theorem's step size, and that step."""
     make = getattr(an.optimizers, name)
-    usable = {k: v for k, v in known.items() if k in bound.constants}
-    if bound.tuning is not None:
-        step_size = np.max(bound.tuned_step_size(**usable))
+    if bound.step_rule is not None:
+        step_size = np.max(bound.tuned_step_size(**known))
     else:  # the step that balances bias and curvature but for logarithms
         step_size = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
     keywords = {"eps": EPS, "preset": "nonconvex"} if setting == "gradient" and name != "sgd" else {}
@@ -68,7 +67,7 @@ def optimizer_of(setting, name, bound, known):
 def cell(setting, steps, optimizer, replicas, seed):
     bound, known = an.bounds[BOUNDS[setting][optimizer]], known_constants(setting, steps)
     method, step_size = optimizer_of(setting, optimizer, bound, known)
-    where = {"minimizer": 0.0} if setting == "gradient" else {"minimizer": 0.9, "box": (-1, 1)}
+    where = {"center": 0.0} if setting == "gradient" else {"center": 0.9, "box": (-1, 1)}
 
     def run(instance, seed, replicas):
         curvature, width, start = instance
@@ -81,15 +80,10 @@ def cell(setting, steps, optimizer, replicas, seed):
     worst = int(np.argmax(trial))
     fixed, hardest = (run(family(setting)[k], seed, replicas) for k in (0, worst))
     extra = {"step_size": step_size, "eps": EPS if setting == "gradient" else 0.0}
-    usable = {k: v for k, v in (known | extra).items() if k in bound.constants}
-    values = {}
-    for form in bound.forms:
-        if not bound.missing(form, **usable):
-            values[form] = bound(form, **usable)
     return {
-        "bound": min(values.values()), "fixed": fixed[bound.measure][:, -1], "envelope": hardest[bound.measure][:, -1],
-        "curvature": family(setting)[worst][0], "width": family(setting)[worst][1],
-        "verdict": an.verify(bound, hardest),
+        "bound": bound.tightest(**known | extra).value, "fixed": fixed[bound.measure][:, -1],
+        "envelope": hardest[bound.measure][:, -1], "curvature": family(setting)[worst][0],
+        "width": family(setting)[worst][1], "verdict": an.verify(bound, hardest),
     }  # fmt: skip
 
 
@@ -118,26 +112,22 @@ def plot(results):
     settings, steps = results.axes["setting"], np.array(results.axes["steps"], dtype=float)
     looks = {"bound": ("0.45", "--", ""), "envelope": ("black", "-", "o"), "fixed": ("#D55E00", ":", "x")}
     labels = {"bound": "bound", "envelope": "upper envelope: worst instance at each T", "fixed": "one fixed instance"}
-    with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots(
-            "page", len(settings), len(METHODS), height=1.2 + 1.9 * len(settings), sharex=True, squeeze=False
-        )
-        for row, setting in zip(axes, settings, strict=True):
-            for ax, method in zip(row, METHODS, strict=True):
-                bound = an.bounds[BOUNDS[setting][method]]
-                for name, (color, dashes, marker) in looks.items():
-                    values = results.array(name, setting=setting, optimizer=method)
-                    mean = values if values.ndim == 1 else values.mean(axis=1)
-                    ax.plot(steps, mean, color=color, linestyle=dashes, marker=marker, label=labels[name])
-                    if values.ndim == 2:
-                        limits = an.intervals.t_limits(values.T, 0.05)
-                        ax.fill_between(steps, np.maximum(limits.low, 1e-300), limits.high, color=color, alpha=0.2)
-                ax.set(xscale="log", yscale="log")
-                ax.set_title(f"{an.plotting.title(method)}: {SYMBOLS[bound.measure]}{', noise' * (SIGMA[setting] > 0)}")
-            row[0].set_ylabel("mean over runs")
-        for ax in axes[-1]:
-            ax.set_xlabel("steps T")
-        an.plotting.shared_legend(figure, 3)
+
+    def panel(ax, setting, method):
+        bound = an.bounds[BOUNDS[setting][method]]
+        for name, (color, dashes, marker) in looks.items():
+            values = results.array(name, setting=setting, optimizer=method)
+            mean = values if values.ndim == 1 else values.mean(axis=1)
+            ax.plot(steps, mean, color=color, linestyle=dashes, marker=marker, label=labels[name])
+            if values.ndim == 2:
+                limits = an.intervals.t_limits(values.T, 0.05)
+                ax.fill_between(steps, np.maximum(limits.low, 1e-300), limits.high, color=color, alpha=0.2)
+        noise = ", noise" if SIGMA[setting] > 0 else ""
+        ax.set(xscale="log", yscale="log", xlabel="iterations T", ylabel="mean over runs",
+               title=f"{an.plotting.title(method)}: {SYMBOLS[bound.measure]}{noise}")  # fmt: skip
+
+    height = 1.2 + 1.9 * len(settings)
+    figure = an.plotting.page(settings, METHODS, panel, height=height, share="", legend_columns=3)
     results.save_figure(figure, "rates")
     report(results, settings, steps)
 
@@ -175,10 +165,7 @@ def report(results, settings, steps):
                 f"{steps[-1]:,.0f}."
             )
     results.table(table, title=f"Exponents in T, level {LEVEL}; only the envelope's stands beside the theorem's")
-    results.say(
-        "Bound here: the exponent of the bound's value over these T, where all its terms and logarithms count; "
-        "a star: the last three T only."
-    )
+    results.say("Bound here: exponent of the bound's value over these T, logarithms included; star: last three T only.")
     results.save_csv("rates", rows)
     moved = sum(
         len({(r["worst curvature"], r["worst width"]) for r in rows if (r["setting"], r["optimizer"]) == pair}) > 1

@@ -1,8 +1,8 @@
-"""Where does the best step of a sign method fall again as the batch grows? Where coordinates are coupled.
+"""Where does the best step size of a sign method fall again as the batch grows? Where coordinates are coupled.
 
 One step: the exact formula of arXiv 2405.14578 and its small-batch form against Monte Carlo for four quadratics in 50
 coordinates with curvatures from 1 to 0.01, sigma = 1 and a gradient H w of root mean square 0.02; the axis-aligned one
-is the control, and the law of SGD stands beside them. Several steps: the constant step that reaches a loss first,
+is the control, and the law of SGD stands beside them. Several steps: the constant step size that reaches a loss first,
 against the batch, at three losses: sign descent on two of the quadratics (shares of the first gap, gradient 0.05), and
 sign descent, Adam and, as a control, AdaGrad-Norm on digits. Is there a peak, does it move to larger batches as the
 loss falls?
@@ -80,7 +80,7 @@ def one_step(case, seed):
     model = (mean, np.ones(DIM), H)
     try:
         small = an.surge.optimal_step_size(BATCHES, *model, form="small_batch")
-    except ValueError:  # a negative B_noise: beyond it the form has no best step
+    except ValueError:  # a negative B_noise: beyond it the form has no best step size
         small = np.full(BATCHES.size, np.nan)
     return {
         "measured": measured, "gain": gain, "exact": an.surge.optimal_step_size(BATCHES, *model), "small": small,
@@ -105,7 +105,7 @@ def sgd_step_size(seed):
 
 
 def tuned(problem, optimizer, batch, replicas, seed):
-    """Steps to each loss for every constant step of the grid; the best one, between grid points by a parabola."""
+    """Steps to each loss for every constant step size of the grid; the best one, between grid points by a parabola."""
     grid, steps = GRIDS[f"{problem} {optimizer}"], 200 if problem == "digits" else 400
     if problem == "digits":
         f = an.problems.logistic_regression(*an.datasets.load("digits"), l2=1e-3)
@@ -202,7 +202,7 @@ def say_one_step(results, case, rows):
     results.say(
         f"{case}, {len(rows)} places: B_noise {spans['B_noise']}; R^2 of the exact formula {spans['R2 exact']}, of the "
         f"small-batch form {spans['R2 small B']} on small batches and {spans['R2 all B']} on all; with B the best step "
-        f"goes to {spans['limit / peak']} of its largest value on the grid: a surge in {sum(surge)} of {len(rows)}."
+        f"size goes to {spans['limit / peak']} of its peak on the grid: a surge in {sum(surge)} of {len(rows)}."
     )
 
 
@@ -240,7 +240,7 @@ def report_tuned(results, problems):
             moves = "not answered (fewer than two peaks)" if len(seen) < 2 else (
                 "yes" if seen == sorted(seen) and seen[0] < seen[-1] else "no")  # fmt: skip
             results.say(
-                f"{problem}, {an.plotting.title(method)}, peak of the tuned step by loss: {told}. Does it move to "
+                f"{problem}, {an.plotting.title(method)}, peak of the tuned step size by loss: {told}. Does it move to "
                 f"larger batches as the loss falls? {moves}. Best steps at the grid's edge: {int(np.nansum(edges))}."
             )
             chosen = [r for r in rows if (r["problem"], r["method"]) == (problem, method)]
@@ -250,7 +250,7 @@ def report_tuned(results, problems):
 
 
 def peak(batches, column):
-    """The batch with the largest step, where smaller and larger batches want steps smaller by more than ties."""
+    """The batch with the largest step size, where smaller and larger batches want steps smaller by more than ties."""
     if not np.isfinite(column).any():
         return None
     top = int(np.nanargmax(column))
@@ -278,7 +278,7 @@ def draw(results, cases, problems):
             steps = results.array("step_size", case=f"steps: {problem}", optimizer=method, draw=results.axes["draw"][0])
             for k, level in enumerate(LEVELS[problem]):
                 ax.plot(batches, steps[:, k], looks[k], color=f"C{k}", markersize=3, label=f"loss {level:g}")
-            ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="tuned step",
+            ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="tuned step size",
                    title=f"{problem}, {an.plotting.title(method)}")  # fmt: skip
             ax.legend(fontsize="xx-small")
         for ax in axes.flat[1 + len(panels) :]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
 
 from anisotropic.records import TermCheck, Verdict
-from anisotropic.study import Study
+from anisotropic.study import Study, StudyError
+from anisotropic.study.store import Store
 
 FAKE = textwrap.dedent(
     '''
@@ -55,3 +57,18 @@ def square(n, kind):
 def verdict(status="not contradicted") -> Verdict:
     terms = (TermCheck("bias", 0.5, 0.9, True), TermCheck("noise", 0.05, 0.1, False))
     return Verdict(status, "convex_sgd", "mean_gap", "simple", terms=terms, slack=1.25, power=1.5, slacks=(1.5, 1.25))
+
+
+def wait_for(condition, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def stored(folder: Path) -> int:
+    """Number of cells in a store that another process may be writing; 0 before its table exists."""
+    try:
+        return len(Store(folder).states())
+    except StudyError:
+        return 0

@@ -5,35 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-from fake_study import FAKE, calls, squares, verdict
+from fake_study import FAKE, calls, squares, stored, verdict, wait_for
 
-from anisotropic.study import StudyError, main
-from anisotropic.study.store import Store
-
-
-@pytest.fixture
-def script(fake):
-    """Start the study as a process: ``script("run", FAKE_WAIT="1")``; whatever is left of it ends with the test."""
-    started = []
-
-    def start(*words: str, **environment: str) -> subprocess.Popen:
-        root = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        env = os.environ | {"PYTHONPATH": path, "COLUMNS": "80"} | environment
-        call, pipe = [sys.executable, fake.name, *words], subprocess.PIPE
-        started.append(subprocess.Popen(call, cwd=fake.parent, env=env, stdout=pipe, stderr=pipe, text=True))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+from anisotropic.study import main
 
 
 class TestCommand:
@@ -61,17 +37,17 @@ class TestCommand:
         assert main(fake, ["--quick", "--quiet"]) == 0
         fake.write_text(FAKE.replace("size=n)", "size=n) + 1e-12"))
         assert main(fake, ["status", "--quick"]) == 3
-        assert "2 of the missing cells are stored, computed by other code" in capsys.readouterr().out
+        assert "2 missing cells are stored by an older version of this study or package" in capsys.readouterr().out
         assert main(fake, ["--quick", "plot"], prog="python fake.py") == 2
         err = capsys.readouterr().err
-        assert "2 not computed, 2 of them only by other code" in err
+        assert "2 not computed, 2 of them only by an older version" in err
         assert err.splitlines()[1] == "  python fake.py --quick"
         assert main(fake, ["--results", "plots", "plot"], prog="python fake.py") == 2
         assert capsys.readouterr().err.splitlines()[1] == "  python fake.py --results plots"
         assert main(fake, ["--quick"]) == 0
-        assert "2 cells here were computed by other code" in capsys.readouterr().err
+        assert "2 stored cells come from an older version of this study or package;" in capsys.readouterr().err
         assert main(fake, ["status", "--quick"]) == 0
-        assert "other code" not in capsys.readouterr().out
+        assert "older version" not in capsys.readouterr().out
 
     def test_axes_on_the_command_line(self, fake, capsys):
         assert main(fake, ["--optimizer", "sgd", "--n", "4,9", "--repeat", "7", "--json"]) == 0
@@ -168,18 +144,3 @@ class TestCommand:
         first.communicate(timeout=30)
         assert second.returncode == 2 and f"in use by process {first.pid}" in err
         assert "Traceback" not in err
-
-
-def wait_for(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def stored(folder: Path) -> int:
-    """Number of cells in a store that another process may be writing; 0 before its table exists."""
-    try:
-        return len(Store(folder).states())
-    except StudyError:
-        return 0

@@ -166,6 +166,37 @@ def test_small_batch_form_with_correlated_noise_is_the_first_order():
     )
 
 
+def test_a_peak_that_rests_on_independent_noise_is_called_so():
+    """Against simulation: with noise correlated like H the best step is larger than at the independent peak."""
+    mean, sigma, H = CASES["ones"]
+    grid = np.logspace(0, 6, 400)
+    with pytest.warns(UserWarning, match="takes noise as independent.*it lies at 4.73e.03, .* falls to 0.69") as caught:
+        found = surge.surge_peak(mean, sigma, H)
+    assert "instead of 0.28. Pass the covariance" in str(caught[0].message)
+    steps = surge.optimal_step_size(grid, mean, sigma, H)
+    assert found.batch_size == pytest.approx(grid[np.argmax(steps)], rel=0.04)
+    assert found.step_size == pytest.approx(steps.max(), rel=1e-4)
+    assert found.limit == pytest.approx(surge.optimal_step_size(1.0, mean, sigma, H, "large_batch"), rel=1e-6)
+    scale = np.sqrt(np.diag(H))
+    covariance = H / np.outer(scale, scale)
+    correlated = surge.surge_peak(mean, covariance, H)
+    assert correlated.batch_size > 10 * found.batch_size
+    slope, curvature = simulated(mean, None, H, factor=np.linalg.cholesky(covariance))
+    measured = slope.mean(axis=1) / curvature.mean(axis=1)
+    assert np.interp(found.batch_size, BATCHES, measured) < 0.8 * correlated.step_size
+    assert measured.max() == pytest.approx(correlated.step_size, rel=0.05)
+
+
+def test_no_peak_and_meant_independence_give_no_warning():
+    mean, sigma, H = CASES["aligned"]
+    assert surge.surge_peak(mean, sigma, H).batch_size == np.inf
+    mean, sigma, H = CASES["ones"]
+    assert surge.surge_peak(mean, np.diag(sigma**2), H).batch_size < 400
+    indefinite = H - 0.1 * np.eye(50)
+    with pytest.warns(UserWarning, match="was not tried, since the Hessian is not positive definite"):
+        surge.surge_peak(mean, sigma, indefinite)
+
+
 def test_the_law_of_sgd_agrees_with_simulation():
     mean, sigma, H = CASES["rotated"]
     rng = np.random.default_rng(3)

@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def environment(folder: Path | None = None) -> dict[str, Any]:
-    """Versions, machine and git commit: what a reader needs to judge whether a repeat must be bit-identical.
+    """Versions, machine, and the git commit of a folder: what decides whether a repeat must be identical.
 
     >>> environment()["python"] == platform.python_version()
     True
@@ -58,7 +58,7 @@ def environment(folder: Path | None = None) -> dict[str, Any]:
         "cpu_target": cpu_target(),
         "cores": cores(),
         "threads": {k: os.environ[k] for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS") if k in os.environ},
-        "git": git_commit(folder or Path.cwd()),
+        "git": git_commit(folder) if folder is not None else None,
     }
 
 
@@ -79,9 +79,14 @@ def cpu_target() -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit of the work tree around `folder`, with "+changes" where it is not clean; None outside of git."""
+    """Commit of the work tree around `folder`, with "+changes" where it is not clean; None outside of git.
+
+    The settings of a repository may name programs that `git status` runs; they are switched off.
+    """
     def ask(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        safe = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "--no-optional-locks"]
+        call = ["git", *safe, *words]
+        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,18 @@ import numpy as np
 #: Version of every JSON document that this package prints or writes.
 SCHEMA = 1
 WIDEST = 80
+#: What a terminal would obey and not show: control characters but for tab and newline, marks that turn the direction
+#: of text, and halves of characters, which no encoding can write.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""A text that is safe to print: characters that steer a terminal become escapes.
+
+    >>> print(visible("\x1b[31mred\x07"))
+    \x1b[31mred\x07
+    """
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def number(value: Any) -> str:
@@ -29,7 +44,49 @@ def number(value: Any) -> str:
         if math.isnan(real):
             return "-"
         return f"{real:,.0f}" if 1000 <= abs(real) < 1e7 else f"{real:.4g}"
-    return str(value)
+    return visible(str(value))
+
+
+class _Patient:
+    """A stream whose reader may leave: what it does not take is dropped, and the work goes on."""
+
+    def __init__(self, stream: Any, lost: type[OSError]) -> None:
+        self._stream, self._lost = stream, lost
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except self._lost:
+            self._leave()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except self._lost:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let the rest of the buffer go nowhere, also when Python ends."""
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def patient_streams() -> Iterator[None]:
+    """Inside, neither a closed pipe behind stdout nor anything at all behind stderr stops the work."""
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        sys.stdout = _Patient(before[0] or nowhere, BrokenPipeError)
+        sys.stderr = _Patient(before[1] or nowhere, OSError)
+        try:
+            yield
+            sys.stdout.flush()
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +117,7 @@ def console(*, stderr: bool = False) -> Any:
 
 def say(text: str) -> None:
     """Print a sentence on stdout, wrapped to the terminal."""
-    console().print(text, markup=False, highlight=False)
+    console().print(visible(text), markup=False, highlight=False)
 
 
 def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
@@ -71,16 +128,17 @@ def show(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
 
     printer = console()
     columns = list(dict.fromkeys(k for row in rows for k in row))
+    heads = [visible(str(c)) for c in columns]
     cells = [[number(row.get(c, "")) for c in columns] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    widths = widths_for([columns, *cells], printer.width - 2 * len(columns) + 1)
-    for column, width in zip(columns, widths, strict=True):
+    widths = widths_for([heads, *cells], printer.width - 2 * len(columns) + 1)
+    for column, head, width in zip(columns, heads, widths, strict=True):
         numeric = all(isinstance(row.get(column, 0), (int, float, np.number)) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", width=width)
+        table.add_column(Text(head), justify="right" if numeric else "left", overflow="fold", width=width)
     for texts in cells:
         table.add_row(*map(Text, texts))
     if title:
-        printer.print(Text(title, style="bold"))
+        printer.print(Text(visible(title), style="bold"))
     printer.print(table)
     printer.print()
 

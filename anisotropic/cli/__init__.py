@@ -71,11 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explained(error: Exception) -> int:
     """Say what went wrong; the classes are looked up only here, since they cost NumPy."""
     from .._support.extras import MissingExtra
-    from ..study.store import StudyError
+    from ..study.errors import Stopped, StudyError
 
     if isinstance(error, (MissingExtra, StudyError)):
         print(f"Error: {error}", file=sys.stderr)
-        return EXTRA if isinstance(error, MissingExtra) else USAGE
+        return EXTRA if isinstance(error, MissingExtra) else INCOMPLETE if isinstance(error, Stopped) else USAGE
     import traceback
 
     traceback.print_exception(error)

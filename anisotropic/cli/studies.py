@@ -77,4 +77,5 @@ def study_command(word: str, about: str) -> None:
 
 study_command("run", "Compute what is missing, then plot; --quick for a first look.")
 study_command("status", "How many cells are done, failed or missing.")
+study_command("errors", "Why cells failed: their tracebacks.")
 study_command("plot", "Draw what is there.")

@@ -1,7 +1,8 @@
 """How far can a partly evaluated diagonal be trusted? R_med with an interval that holds for finite samples.
 
 The median of a layer comes from a random subset evaluated exactly. A random subset can never certify a maximum, so
-Rademacher probes bound every entry that was not evaluated; neither step assumes normality.
+Rademacher probes bound every entry that was not evaluated; with these bounds the subset limits the mean as well. No
+step assumes normality.
 Derivations: docs/theory/geometry_estimators.md.
 """
 
@@ -9,18 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..records import count
 from .estimators import SignProbes, exact_entries
-from .order_statistics import median_interval, ratio_interval
+from .order_statistics import ROUNDING, bounded_mean_interval, median_interval, ratio_interval
 from .statistic import RMed, r_med
 
 FloatArray = NDArray[np.float64]
-#: Entries drawn for the median where the caller does not say; the only number that may exceed a layer's size.
+#: Entries drawn for the median where the caller does not say.
 DEFAULT_ENTRIES = 200
 
 
@@ -35,16 +36,16 @@ class _Evaluated:
         missing = index[np.isnan(self.values[index])]
         self.values[missing] = exact_entries(self.hvp, self.values.size, missing)
 
-    def upper_bound(self, probes: SignProbes, level: float, entries: int) -> FloatArray:
-        """Bound of every |H_ii|, jointly at `level`; exact where evaluated.
+    def upper_bound(self, probes: SignProbes, level: float) -> FloatArray:
+        """Bound of every |H_ii|, jointly at `level`.
 
         v_i (H v)_i - H_ii is symmetric about zero, so its self-normalised sum over m probes exceeds x with probability
         at most exp(-x^2 / 2), for every distribution; solved for H_ii with x^2 = 2 ln(n / level).
         """
         m = probes.probes
-        x2 = 2 * math.log((self.values.size - entries) / level)
+        x2 = 2 * math.log(self.values.size / level)
         margin = np.sqrt(probes.squares / m * (x2 / (m - x2))) if m > x2 else np.inf
-        return np.where(np.isnan(self.values), np.abs(probes.mean) + margin, np.abs(self.values))
+        return np.abs(probes.mean) + margin
 
 
 def estimate_r_med(
@@ -64,6 +65,8 @@ def estimate_r_med(
     `entries` diagonal entries drawn at random are evaluated exactly: their order statistics bound the median. Sign
     probes bound all other entries; the `exact` ones with the largest bounds are evaluated too. The maximum lies
     between the largest value seen and the largest bound left; the interval of the ratio spends level / 2 on each.
+    The mean is that of the `exact` entries with the largest bounds, known exactly, and of the others, which the random
+    entries represent and the largest bound among them limits. `mean_interval` and `maximum_interval` hold together.
     A layer that costs no more to evaluate fully (size <= entries + probes + exact) is evaluated fully.
 
     Parameters
@@ -91,7 +94,7 @@ def estimate_r_med(
     Raises
     ------
     ValueError
-        If `entries` exceeds the layer, a number is out of range, or hvp returns another shape, half precision or NaN.
+        If a number is out of range, or hvp returns another shape, half precision or NaN.
 
     Examples
     --------
@@ -103,8 +106,6 @@ def estimate_r_med(
     """
     n = count(size, "size")
     counts = [count(entries, "entries"), count(probes, "probes", low=2), count(exact, "exact", low=0)]
-    if entries > n and entries != DEFAULT_ENTRIES:
-        raise ValueError(f"entries = {entries} but the layer has only {n}; expected at most {n}")
     if not 0 < level < 1:
         raise ValueError(f"level = {level:g}; expected a number between 0 and 1, such as 0.05")
     if width is not None and not width > 1:
@@ -126,15 +127,30 @@ def estimate_r_med(
     return r_med(known.values, zero_below=zero_below)
 
 
-def _mean_interval(size: FloatArray, population: int, level: float) -> tuple[float, float]:
-    from scipy.special import stdtrit
+class _Mean(NamedTuple):
+    estimate: float
+    interval: tuple[float, float]
 
-    k = size.size
-    if k < 2:
-        return 0.0, math.inf
-    spread = float(size.std(ddof=1)) * math.sqrt((1 - k / population) / k)
-    half = float(stdtrit(k - 1, 1 - level / 2)) * spread
-    return max(0.0, float(size.mean()) - half), float(size.mean()) + half
+
+def _mean(
+    size: FloatArray, bound: FloatArray, subset: NDArray[np.intp], largest_first: NDArray[np.intp], level: float
+) -> _Mean:
+    """Mean of |H_ii|: `size` is NaN where not evaluated, `bound` holds for all entries.
+
+    The entries `largest_first` are evaluated and depend on the probes alone, so those of the subset that are not among
+    them are a random sample of the others.
+    """
+    n = size.size
+    apart = np.zeros(n, dtype=bool)
+    apart[largest_first] = True
+    rest, drawn = n - largest_first.size, size[subset[~apart[subset]]]
+    largest = float(max(bound[~apart].max(), drawn.max(initial=0.0)))
+    known = float(size[apart].sum())
+    low, high = bounded_mean_interval(drawn, largest, population=rest, level=level)
+    above = float(np.where(np.isnan(size), bound, size).mean())
+    typical = float(drawn.mean()) if drawn.size else (low + high) / 2
+    ends = (known + rest * low) / n, min((known + rest * high) / n, above)
+    return _Mean((known + rest * typical) / n, (ends[0] * (1 - ROUNDING), ends[1] * (1 + ROUNDING)))
 
 
 def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: float, zero_below: float) -> RMed:
@@ -143,18 +159,18 @@ def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: 
     subset = known.order[:entries]
     known.add(subset)
     sample.extend(probes - sample.probes)
-    bound = np.where(np.isnan(known.values), known.upper_bound(sample, level / 2, entries), -np.inf)
-    if not np.isfinite(bound).any():
-        bound = np.where(np.isnan(known.values), np.abs(sample.mean), -np.inf)
-    known.add(np.argsort(bound)[::-1][:exact])
+    bound = known.upper_bound(sample, level / 2)
+    ranking = np.argsort(bound if np.isfinite(bound).all() else np.abs(sample.mean), kind="stable")[::-1]
+    known.add(ranking[np.isnan(known.values[ranking])][:exact])
     seen = np.abs(known.values)
     largest = float(np.nanmax(seen))
-    top = largest, max(largest, float(known.upper_bound(sample, level / 2, entries).max()))
+    top = largest, max(largest, float(np.where(np.isnan(seen), bound, -np.inf).max()))
     floor = max(zero_below, 4 * np.finfo(float).eps * largest)
     drawn = r_med(known.values[subset], zero_below=floor)
-    size = np.where(seen[subset] <= floor, 0.0, seen[subset])
-    middle = median_interval(size, population=n, level=level / 2)
+    size = np.where(seen <= floor, 0.0, seen)
+    middle = median_interval(size[subset], population=n, level=level / 2)
     middle = max(middle[0], 0.0), middle[1]
+    mean = _mean(size, bound, subset, ranking[:exact], level / 2)
     value = largest / drawn.median if drawn.median > 0 else math.nan
     return drawn._replace(
         value=value,
@@ -162,7 +178,8 @@ def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: 
         interval=ratio_interval(top, middle) if drawn.median > 0 else (math.nan, math.nan),
         median_interval=middle,
         maximum_interval=top,
-        mean_interval=_mean_interval(size, n, level),
+        mean=mean.estimate,
+        mean_interval=mean.interval,
         size=n,
         evaluated=int(np.sum(~np.isnan(known.values))),
         method="subset",

@@ -1,4 +1,6 @@
-"""Where is the median, judged by a random sample of entries? Between two order statistics, whatever the distribution.
+"""Where are median and mean, judged by a random sample of entries? Intervals that hold whatever the distribution.
+
+The median lies between two order statistics; the mean of entries with a known upper bound obeys Chernoff's inequality.
 
 Derivation: docs/theory/geometry_estimators.md.
 """
@@ -116,6 +118,53 @@ def quantile_ratio_interval(
     top = quantile_interval(size, quantile, population=population, level=level / 2)
     middle = median_interval(size, population=population, level=level / 2)
     return ratio_interval(top, middle)
+
+
+def bounded_mean_interval(
+    values: ArrayLike, upper: float, *, population: int | None = None, level: float = 0.05
+) -> tuple[float, float]:
+    """Interval for the mean of numbers in [0, upper] from a random sample: Chernoff's inequality, for every law.
+
+    With m the sample mean of k values, all q in [0, 1] with k (p ln(p/q) + (1-p) ln((1-p)/(1-q))) <= ln(2 / level),
+    p = m / upper, times `upper`. It holds for samples without replacement as well (Hoeffding, JASA 58, 1963, section
+    6); a sample of the whole `population` leaves no doubt. Student's interval has no such guarantee: on 200 entries of
+    a lognormal law with s = 3 it contains the mean in half of all samples only.
+
+    Examples
+    --------
+    One value of at most 1, found to be 0: 1 - q = level / 2 at the upper end.
+
+    >>> low, high = bounded_mean_interval([0.0], 1.0)
+    >>> low, round(high, 9)
+    (0.0, 0.975)
+    """
+    x = np.asarray(values, dtype=np.float64).ravel()
+    if upper < 0 or (x.size and (x.min() < 0 or x.max() > upper * (1 + 1e-9))):
+        raise ValueError(f"values run from {x.min():g} to {x.max():g}; expected numbers between 0 and {upper:g}")
+    if population is not None and population <= x.size:
+        mean = float(x.mean()) if x.size else 0.0
+        return mean, mean
+    if upper == 0 or not x.size or not math.isfinite(upper):
+        return 0.0, float(upper)
+    p, budget = min(float(x.mean()) / upper, 1.0), math.log(2 / level) / x.size
+
+    def divergence(q: float) -> float:
+        first = p * math.log(p / q) if p > 0 else 0.0
+        return first + ((1 - p) * math.log((1 - p) / (1 - q)) if p < 1 else 0.0)
+
+    def end(outside: float) -> float:
+        inside = p
+        if p == outside:
+            return p
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            if middle in (0.0, 1.0) or divergence(middle) > budget:
+                outside = middle
+            else:
+                inside = middle
+        return outside
+
+    return upper * end(0.0), upper * end(1.0)
 
 
 def ratio_interval(top: tuple[float, float], bottom: tuple[float, float]) -> tuple[float, float]:

@@ -37,9 +37,9 @@ class RMed(NamedTuple):
     median_interval, maximum_interval : (float, float)
         The two intervals that `interval` is made of.
     mean : float
-        Mean of the absolute entries drawn at random; maximum / mean is R_mean.
+        Mean of the absolute entries, estimated where not all are known; maximum / mean is R_mean.
     mean_interval : (float, float)
-        Student's t for the mean: asymptotic, unlike the others.
+        Contains the mean, and `maximum_interval` the maximum, both with at least the stated confidence together.
     size, sampled, evaluated : int
         Entries of the layer; entries drawn at random for the median; entries evaluated exactly.
     method : str

@@ -14,7 +14,18 @@ panels side by side::
 
 from __future__ import annotations
 
-from .figures import METHODS, legend_above, method_styles, plain_ticks, save, shared_legend, style, subplots, title
+from .figures import (
+    METHODS,
+    legend_above,
+    method_styles,
+    page,
+    plain_ticks,
+    save,
+    shared_legend,
+    style,
+    subplots,
+    title,
+)
 from .methods import curves, heat_map, phase_diagram, speed_up
 from .theory import empirical_vs_theory
 
@@ -25,6 +36,7 @@ __all__ = [
     "heat_map",
     "legend_above",
     "method_styles",
+    "page",
     "phase_diagram",
     "plain_ticks",
     "save",

@@ -7,9 +7,11 @@ import functools
 import io
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from .._support.names import nearest
 
@@ -219,13 +221,16 @@ def plain_ticks(axis: Any) -> None:
     >>> [ax.xaxis.get_major_formatter()(v, 0) for v in (1.0, 20.0)]
     ['1', '20']
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullLocator
 
     low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() == "log" and low > 0 and high / low < 100:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 4 else tuple(range(1, 10))))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_locator(NullLocator())
+    if axis.get_scale() != "log" or low <= 0:
+        return
+    narrow = high / low < 100
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low > 4 else tuple(range(1, 10))) if narrow
+                           else LogLocator())  # fmt: skip
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}") if narrow else LogFormatterMathtext())
+    axis.set_minor_locator(NullLocator() if narrow else LogLocator(subs=tuple(range(2, 10))))
 
 
 def shared_legend(figure: Figure, columns: int = 4) -> None:
@@ -236,11 +241,78 @@ def shared_legend(figure: Figure, columns: int = 4) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
         if (legend := ax.get_legend()) is not None:
+            drawn = {"".join(label.split()) for label in entries}  # a legend wraps long labels
+            for mark, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+                if mark is not None and "".join(text.get_text().split()) not in drawn:
+                    entries.setdefault(text.get_text(), mark)
             notes[legend.get_title().get_text()] = None
             legend.remove()
     note = "; ".join(filter(None, notes)) or None
     handles, labels = list(entries.values()), list(entries)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=note, title_fontsize="small")
+
+
+def page(
+    rows: Sequence[Any],
+    columns: Sequence[Any],
+    draw: Callable[[Axes, Any, Any], object],
+    *,
+    height: float,
+    share: str = "column",
+    titles: Callable[[Any], str] | None = None,
+    row_labels: Callable[[Any], str] | None = None,
+    legend_columns: int = 4,
+) -> Figure:
+    """A page of panels, one for each row and column value: ``draw(ax, row, column)`` fills a panel.
+
+    Equal axis labels stay on the outer panels only, and panels that share the label of the x axis share its limits.
+    The panels of a "column", of a "row" or "all" share the limits of their y axes ("" shares none), and one legend
+    stands above. `titles` names a column, `row_labels` is added to the y label of a row.
+
+    Examples
+    --------
+    >>> figure = page(["a"], [1, 2], lambda ax, row, column: ax.plot([0, column]), height=2.0, share="all")
+    >>> len({ax.get_ylim() for ax in figure.axes})
+    1
+    """
+    with style("page"):
+        figure, axes = subplots("page", len(rows), len(columns), height=height, squeeze=False)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                ax = axes[i, j]
+                draw(ax, row, column)
+                ax.set_title(titles(column) if titles and i == 0 else ax.get_title())
+                if row_labels and j == 0:
+                    ax.set_ylabel(f"{ax.get_ylabel()}\n{row_labels(row)}".strip())
+        for line, what in ((axes.T, "x"), (axes, "y")):
+            for group in line:
+                _one_label(group[:-1] if what == "x" else group[1:], group[-1 if what == "x" else 0], what)
+        for group in {"column": axes.T, "row": axes, "all": [axes.ravel()], "": []}[share]:
+            _one_range(group, "y")
+        for ax in axes.flat:
+            plain_ticks(ax.xaxis)
+            plain_ticks(ax.yaxis)
+        shared_legend(figure, legend_columns)
+    return figure
+
+
+def _one_label(inner: Sequence[Axes], outer: Axes, what: str) -> None:
+    """Drop the labels of panels that repeat that of the outer one; with the x label they share its range."""
+    wanted = outer.get_xlabel() if what == "x" else outer.get_ylabel()
+    for ax in inner:
+        label = ax.get_xlabel() if what == "x" else ax.get_ylabel()
+        if what == "x" and label == wanted:
+            ax.set_xlabel("")
+            _one_range([ax, outer], "x")
+        elif what == "y" and wanted.startswith(label):
+            ax.set_ylabel("")
+
+
+def _one_range(group: Sequence[Axes], what: str) -> None:
+    """Give all panels the limits that hold the data of each."""
+    limits = np.array([ax.get_xlim() if what == "x" else ax.get_ylim() for ax in group])
+    for ax in group:
+        (ax.set_xlim if what == "x" else ax.set_ylim)(limits[:, 0].min(), limits[:, 1].max())
 
 
 def legend_above(ax: Axes, columns: int = 1, **options: Any) -> None:

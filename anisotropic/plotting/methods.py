@@ -107,7 +107,7 @@ def speed_up(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """Steps to a target against the batch size, beside the line of linear speed-up.
+    """Iterations to a target against the batch size, beside the line of linear speed-up.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def speed_up(
     --------
     >>> ax = speed_up([1, 4, 16], {"sgd": [160.0, 40.0, 20.0]}, target="gap 0.02")
     >>> ax.get_ylabel()
-    'steps to gap 0.02'
+    'iterations to gap 0.02'
     """
     assert ax is not None
     sizes = np.asarray(batch_sizes, dtype=np.float64)
@@ -150,7 +150,7 @@ def speed_up(
         if np.isfinite(critical.get(name, np.nan)):
             upright = {k: look[k] for k in ("color", "linestyle")}
             ax.axvline(critical[name], linewidth=0.9, label="_critical", **upright)
-    _axes(ax, "xy", "batch size M (samples per step)", f"steps to {target}")
+    _axes(ax, "xy", "batch size M (samples per iteration)", f"iterations to {target}")
     ax.plot([], [], color="0.55", linewidth=0.8, label="linear speed-up")
     if critical:
         ax.plot([], [], color="0.3", marker="|", markersize=7, linestyle="none", label="critical batch size")
@@ -171,6 +171,7 @@ def phase_diagram(
     winner: str,
     loser: str,
     undecided: ArrayLike | None = None,
+    largest: float | None = None,
     xlabel: str = "",
     ylabel: str = "",
     ax: Axes | None = None,
@@ -185,6 +186,8 @@ def phase_diagram(
         Cost of `loser` over cost of `winner`: above 1 where `winner` is cheaper.
     undecided : bool array ``(m, n)``, optional
         Cells whose interval contains 1.
+    largest : float, optional
+        Where the colors saturate, at this ratio and at its inverse; give all panels of a figure the same.
 
     Returns
     -------
@@ -206,6 +209,7 @@ def phase_diagram(
     open_cells = np.zeros(values.shape, bool) if undecided is None else np.asarray(undecided, dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = max(2.0, float(np.nanmax(np.exp(np.abs(np.log(values))), initial=2.0, where=values > 0)))
+    reach = reach if largest is None else max(float(largest), 2.0)
     mesh = ax.pcolormesh(values, norm=LogNorm(1 / reach, reach), cmap="PuOr_r", edgecolors="white", linewidth=0.5)
     if values.size <= 150:
         for (i, j), value in np.ndenumerate(values):

@@ -25,11 +25,12 @@ class StepsToTarget(NamedTuple):
 
 
 class TunedStepsToTarget(NamedTuple):
-    """The grid's best step size, its reach on fresh seeds, and whether the best lies at an end of the grid."""
+    """The grid's best step size, its reach on fresh seeds, whether it lies at an end, and how many sizes diverged."""
 
     best: float
     reach: StepsToTarget
     at_edge: bool
+    diverged: int = 0
 
 
 def _first(steps: np.ndarray, values: np.ndarray, target: float) -> float:
@@ -168,18 +169,19 @@ def tuned_steps_to_target(
     trial = {"records": 600, "seed": other, "replicas": few, **simulation}
     horizon = min(256, max_steps)
     while True:
-        found = []
+        found, diverged = [], 0
         for step_size in steps_grid:
             run = simulate(objective, make_optimizer(step_size), steps=horizon, **trial)
             found.append(_first(run.steps, run[measure].mean(axis=0), target))
+            diverged += not np.isfinite(run[measure][:, -1]).all()
         if np.isfinite(found).any():
             break
         if horizon == max_steps:
-            return TunedStepsToTarget(math.nan, StepsToTarget(math.nan, math.nan, math.nan), False)
+            return TunedStepsToTarget(math.nan, StepsToTarget(math.nan, math.nan, math.nan), False, diverged)
         horizon = min(4 * horizon, max_steps)
     best = int(np.nanargmin(found))
     reach = steps_to_target(
         objective, make_optimizer(steps_grid[best]), target=target, max_steps=max_steps, measure=measure, level=level,
         seed=seed, replicas=replicas, **simulation,
     )  # fmt: skip
-    return TunedStepsToTarget(steps_grid[best], reach, best in (0, len(steps_grid) - 1))
+    return TunedStepsToTarget(steps_grid[best], reach, best in (0, len(steps_grid) - 1), diverged)

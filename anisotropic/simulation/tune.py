@@ -15,6 +15,10 @@ from .run import simulate
 RUNNING_MEANS = ("mean_gap", "gradient_l1", "gradient_l2", "gradient_l2_squared")
 
 
+class EveryStepSizeDiverged(ValueError):
+    """No step size of a grid has a finite measure."""
+
+
 class Tuning(NamedTuple):
     """The best entry of a grid, the measure at every entry with its interval, and whether the best lies at an end."""
 
@@ -78,10 +82,15 @@ def tune(
             running_means=measure in RUNNING_MEANS or measure.removeprefix("mean_") in (measures or {}),
         )  # fmt: skip
         last = run[measure][:, -1]
-        values[i] = last.mean() if np.isfinite(last).all() else np.inf
-        error = 1.96 * last.std(ddof=1) / np.sqrt(replicas) if replicas > 1 and np.isfinite(values[i]) else np.inf
+        if not np.isfinite(last).all():
+            values[i] = intervals[i] = np.inf
+            continue
+        values[i] = last.mean()
+        error = 1.96 * last.std(ddof=1) / np.sqrt(replicas) if replicas > 1 else np.inf
         intervals[i] = values[i] - error, values[i] + error
     if not np.isfinite(values).any():
-        raise ValueError(f"every step of the grid diverged or has no {measure}; pass steps below {steps_grid[0]:g}")
+        raise EveryStepSizeDiverged(
+            f"every step size of the grid diverged or has no {measure}; pass step sizes below {steps_grid[0]:g}"
+        )
     best = int(np.argmin(values))
     return Tuning(float(steps_grid[best]), values, intervals, steps_grid, best in (0, steps_grid.size - 1))

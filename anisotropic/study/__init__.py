@@ -8,7 +8,7 @@ A study is a plain module, here ``studies/noise_floor.py``::
 
     AXES = {"optimizer": ["sgd", "adagrad"], "batch": [1, 4, 16, 64], "replicas": [256]}
     QUICK = {"batch": [1, 16], "replicas": [32]}       # optional: axes replaced by --quick
-    UNPAIRED = ("optimizer", "step_size")                   # optional: axes that do not change the seed (the default)
+    UNPAIRED = ("optimizer", "step_size")              # optional: axes that do not change the seed (the default)
 
     def include(optimizer, batch, replicas):           # optional: False drops a point of the product
         return True
@@ -30,14 +30,14 @@ A study is a plain module, here ``studies/noise_floor.py``::
     if __name__ == "__main__":
         raise SystemExit(an.study.main())
 
-It is called with ``python studies/noise_floor.py [run|plot|status] [--quick] [--results DIR] [--executor NAME]
-[--workers N] [--json] [--quiet] [--from-manifest FILE] [--batch 1,4] ...``; no word means run, then plot.
+It is called with ``python studies/noise_floor.py [run|plot|status|errors] [--quick] [--results DIR] [--executor NAME]
+[--workers N] [--timeout S] [--json] [--quiet] [--from-manifest FILE] [--batch 1,4] ...``; no word means run, then plot.
 ``anisotropic study run noise_floor`` is the same. Results go to ``results/noise_floor`` (``...-quick`` with --quick).
 
 A cell returns numbers, texts, arrays and `Verdict` records. If it returns `status` (of a `Run`) with a diverged
 replica, or raises FloatingPointError, its state is "diverged", which is a result; any other exception is "failed",
-stored with its traceback and tried again by the next run. A cell is named by its point, by the code that can change a
-number and by the package version: a second run computes what is missing, and a new label in `plot` costs nothing.
+stored with its traceback and tried again by the next run. A cell is named by its point and by the code that can change
+a number, that of this package included: a second run computes what is missing, and a new label in `plot` costs nothing.
 Exit codes: 0 done, 2 usage or a folder that cannot be used, 3 incomplete (the line that resumes is printed), 4 a bound
 was violated in a table of `results.verdicts`, 5 an extra is missing.
 
@@ -49,8 +49,10 @@ from __future__ import annotations
 from .._support.environment import environment
 from .command import main
 from .driver import Interrupted
+from .errors import Stopped, StudyError
+from .races import tightest
 from .results import Results
-from .store import Cell, StudyError
+from .store import Cell
 from .study import Study
 
-__all__ = ["Cell", "Interrupted", "Results", "Study", "StudyError", "environment", "main"]
+__all__ = ["Cell", "Interrupted", "Results", "Stopped", "Study", "StudyError", "environment", "main", "tightest"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -13,14 +14,16 @@ from typing import Any
 
 import click
 
-from .._support.output import SCHEMA
+from .._support.output import patient_streams, visible
 from .driver import Interrupted, run
+from .errors import Stopped, StudyError
 from .grid import Axes
 from .manifest import MANIFEST, conditions, differences
 from .results import Results
-from .store import Store, StudyError
+from .status import errors, status
 from .study import Study
 
+TIMEOUT = "How long a cell may take (with --executor processes)."
 COMPLETE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
 
 
@@ -38,42 +41,51 @@ def main(
     prog : str, optional
         What the user typed before `argv`, for the line that resumes.
     """
-    from .._support.extras import MissingExtra
-
     argv = list(sys.argv[1:] if argv is None else argv)
     prog = prog or f"python {shlex.quote(sys.argv[0])}"
+    with patient_streams():
+        return _main(study, argv, prog)
+
+
+def _main(study: Study | str | Path | ModuleType | None, argv: list[str], prog: str) -> int:
+    from .._support.extras import MissingExtra
+
+    line = f"{prog} {shlex.join(argv)}".strip()
     try:
         if not isinstance(study, Study):
             study = Study.load(sys.modules["__main__"] if study is None else study)
-        command = _command(study, f"{prog} {shlex.join(argv)}".strip())
+        command = _command(study, line)
         with command.make_context(prog, list(argv)) as context:
-            code = command.invoke(context)
-        sys.stdout.flush()
-        return code or COMPLETE
+            return command.invoke(context) or COMPLETE
     except click.exceptions.Exit as error:
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return COMPLETE
     except click.ClickException as error:
         error.show(sys.stderr)
         return USAGE
+    except KeyboardInterrupt:
+        return _complain(f"interrupted; finished cells are stored. To go on:\n  {line}", INCOMPLETE)
+    except Stopped as error:
+        return _complain(f"Error: {error}. To go on:\n  {line}", INCOMPLETE)
     except StudyError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return USAGE
+        return _complain(f"Error: {error}", USAGE)
     except MissingExtra as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXTRA
+        return _complain(f"Error: {error}", EXTRA)
+
+
+def _complain(text: str, code: int) -> int:
+    print(visible(text), file=sys.stderr)
+    return code
 
 
 def _command(study: Study, line: str) -> click.Command:
     """The click command of one study, with an option for each of its axes."""
     options: list[click.Parameter] = [
-        click.Argument(["word"], type=click.Choice(["run", "plot", "status"]), required=False),
+        click.Argument(["word"], type=click.Choice(["run", "plot", "status", "errors"]), required=False),
         click.Option(["--quick"], is_flag=True, help="The small grid, for a first look."),
         click.Option(["--results"], type=click.Path(path_type=Path), metavar="DIR", help="Default: results/NAME."),
         click.Option(["--executor"], default="threads", help="threads, processes, serial, dask or dask:ADDRESS."),
         click.Option(["--workers"], type=click.IntRange(1), help="Of threads or processes. Default: all cores."),
+        click.Option(["--timeout"], type=click.FloatRange(0, min_open=True), metavar="SECONDS", help=TIMEOUT),
         click.Option(["--json", "as_json"], is_flag=True, help="The summary as JSON, alone on stdout."),
         click.Option(["--quiet"], is_flag=True, help="No progress."),
         click.Option(
@@ -119,38 +131,49 @@ def _values(study: Study, axis: str, text: str) -> list[Any]:
 
 
 def _dispatch(study: Study, line: str, overrides: Axes, chosen: dict[str, Any]) -> int:
-    manifest = None
+    recorded = None
     if chosen["from_manifest"] is not None:
         if overrides or chosen["quick"]:
             raise StudyError("--from-manifest repeats the recorded axes; leave out --quick and the axes")
-        manifest = _read_manifest(chosen["from_manifest"], study)
-        overrides = manifest["config"]["axes"]
+        recorded = _read_manifest(chosen["from_manifest"], study)
+        overrides = recorded["config"]["axes"]
     axes = study.grid(chosen["quick"], **overrides)
-    suffix = "-repeat" if manifest else "-quick" if chosen["quick"] else ""
+    suffix = "-repeat" if recorded else "-quick" if chosen["quick"] else ""
     folder = chosen["results"] or Path("results") / f"{study.name}{suffix}"
     if chosen["word"] == "status":
-        return _status(study, folder, axes, chosen["as_json"])
+        return status(study, folder, axes, chosen["as_json"])
+    if chosen["word"] == "errors":
+        return errors(Results(study, folder, axes), chosen["as_json"])
     if chosen["word"] == "plot":
         results = Results(study, folder, axes, quiet=chosen["as_json"])
-    else:
-        try:
-            results = run(
-                study,
-                folder,
-                axes,
-                executor=chosen["executor"],
-                workers=chosen["workers"],
-                quiet=chosen["quiet"] or chosen["as_json"],
-                command=line,
-            )
-        except Interrupted as stop:
-            done, total = len(stop.results.points), stop.results.summary["cells"]
-            print(f"stopped: {done} of {total} cells are stored. To go on:\n  {line}", file=sys.stderr, flush=True)
-            if stop.dropped:
-                os._exit(INCOMPLETE)
-            return INCOMPLETE
-        results.quiet = chosen["as_json"]
-    return _conclude(study, results, line, chosen, manifest)
+        return _conclude(study, results, line, chosen, recorded)
+    if recorded and folder.resolve() == chosen["from_manifest"].resolve().parent:
+        raise StudyError(f"a repeat in {folder} itself would replace what it is compared with; pass another --results")
+    try:
+        results = run(
+            study,
+            folder,
+            axes,
+            executor=chosen["executor"],
+            workers=chosen["workers"],
+            timeout=chosen["timeout"],
+            quiet=chosen["quiet"] or chosen["as_json"],
+            command=line,
+            repeats=_name_of(recorded) if recorded else "",
+        )
+    except Interrupted as stop:
+        done, total = len(stop.results.points), stop.results.summary["cells"]
+        print(f"stopped: {done} of {total} cells are stored. To go on:\n  {line}", file=sys.stderr, flush=True)
+        if stop.dropped and chosen["executor"] == "threads":
+            os._exit(INCOMPLETE)  # threads cannot be ended, and Python would wait for them
+        return INCOMPLETE
+    results.quiet = chosen["as_json"]
+    return _conclude(study, results, line, chosen, recorded)
+
+
+def _name_of(manifest: dict[str, Any]) -> str:
+    """A name for a recorded run, by which its interrupted repeat is known again."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _conclude(
@@ -159,7 +182,8 @@ def _conclude(
     total, done = results.summary["cells"], len(results.points)
     if not results.complete:
         what = f"{len(results.failed)} failed, {len(results.missing)} not computed"
-        what += f", {results.outdated} of them only by other code" if results.outdated else ""
+        what += f", {results.outdated} of them only by an older version" if results.outdated else ""
+        what += f", {results.damaged} of them damaged in the store" if results.damaged else ""
         results.summary["sentences"].append(f"Incomplete: {done} of {total} cells ({what}).")
         words = shlex.split(line)
         if chosen["word"] == "plot":
@@ -172,6 +196,8 @@ def _conclude(
             raise StudyError(f"{results.folder} has no finished cell to plot; run the study first")
         try:
             study.plot(results)
+        except SystemExit:
+            raise StudyError(f"the cells are stored, but the plot of {study.name} called sys.exit") from None
         except StudyError as error:
             raise StudyError(
                 f"the cells are stored, but the figures and tables of {study.name} need more of the grid: {error}"
@@ -191,7 +217,7 @@ def _read_manifest(path: Path, study: Study) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         name, _ = manifest["study"], manifest["config"]["axes"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise StudyError(f"{path} is not the manifest of a study; expected {MANIFEST} of a results folder") from None
     if name != study.name:
         raise StudyError(f"{path} records the study {name!r}; this is {study.name!r}")
@@ -211,24 +237,3 @@ def _compare(results: Results, manifest: dict[str, Any]) -> bool:
     reason = "; ".join(changed) or "nothing that the manifest records has changed"
     results.say(f"Repeated: {len(different)} of {len(shared)} cells differ from the manifest ({reason}).")
     return False
-
-
-def _status(study: Study, folder: Path, axes: Axes, as_json: bool) -> int:
-    points = study.points(axes)
-    store = Store(folder)
-    states = store.states()
-    mine = [states.get(study.key(p), "missing") for p in points]
-    counts = {state: mine.count(state) for state in ("done", "diverged", "failed", "missing")}
-    old = store.outdated(p for p, state in zip(points, mine, strict=True) if state == "missing")
-    left = counts["failed"] + counts["missing"]
-    seconds = left * store.mean_seconds() if left and states else 0.0 if not left else None
-    if as_json:
-        data = {"schema": SCHEMA, "study": study.name, "cells": len(points), **counts, "outdated": old}
-        print(json.dumps(data | {"cell_seconds_left": seconds}))
-    else:
-        parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        estimate = f"; about {seconds:.0f} s of one core left" if seconds else ""
-        print(f"{study.name}: {len(points)} cells: {parts}{estimate}")
-        if old:
-            print(f"{old} of the missing cells are stored, computed by other code; a run computes them anew")
-    return INCOMPLETE if left else COMPLETE

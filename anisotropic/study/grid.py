@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from .._support.names import nearest
-from .store import StudyError, canonical
+from .errors import StudyError
+from .files import canonical
 
 UNPAIRED = ("optimizer", "step_size")
-RESERVED = ("seed", "quick", "results", "executor", "workers", "json", "quiet", "from_manifest", "help", "word")
+RESERVED = (
+    "seed", "quick", "results", "executor", "workers", "timeout", "json", "quiet", "from_manifest", "help", "word",
+)  # fmt: skip
+#: Points of a product of axes; a grid that is larger is a slip.
+LARGEST = 10_000_000
 Axes = dict[str, list[Any]]
 
 
@@ -48,6 +54,7 @@ class Grid:
             hint = "; it is the hash of the point: repeat with an axis such as 'repeat'" if reserved == "seed" else ""
             raise StudyError(f"study {self.name} has an axis {reserved!r}, a word that studies use themselves{hint}")
         object.__setattr__(self, "axes", self._checked(self.axes))
+        object.__setattr__(self, "unpaired", self._checked_names(self.unpaired))
         object.__setattr__(self, "quick", self._checked(self.quick))
 
     def _checked(self, axes: Mapping[str, Sequence[Any]]) -> Axes:
@@ -68,12 +75,30 @@ class Grid:
             checked[name] = list(dict.fromkeys(plain))
         return checked
 
+    def _checked_names(self, unpaired: Sequence[str]) -> tuple[str, ...]:
+        """Unpaired axes; a text, or a name that only nearly is that of an axis, would lose the pairing in silence."""
+        if isinstance(unpaired, str) or not all(isinstance(name, str) for name in unpaired):
+            raise StudyError(
+                f"UNPAIRED of study {self.name} is {unpaired!r}; expected a tuple of names of axes, "
+                f"such as UNPAIRED = ({unpaired!r},)"
+                if isinstance(unpaired, str)
+                else f"UNPAIRED of study {self.name} is {unpaired!r}; expected names of axes"
+            )
+        for name in unpaired:
+            if name not in self.axes and name not in UNPAIRED and (hint := nearest(name, self.axes)):
+                raise StudyError(f"UNPAIRED of study {self.name} names {name!r}, which is no axis{hint}")
+        return tuple(unpaired)
+
     def grid(self, quick: bool = False, **overrides: Sequence[Any]) -> Axes:
         """The axes in force."""
         return self._checked({**self.axes, **(self.quick if quick else {}), **overrides})
 
     def points(self, axes: Axes) -> list[dict[str, Any]]:
         """All points of a grid, last axis fastest, less those that `include` drops."""
+        size = math.prod(len(values) for values in axes.values())
+        if size > LARGEST:
+            lengths = " x ".join(f"{name}: {len(values)}" for name, values in axes.items())
+            raise StudyError(f"study {self.name} has {size:,} points ({lengths}); expected at most {LARGEST:,}")
         product = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
         return [p for p in product if self.include is None or self.include(**p)]
 

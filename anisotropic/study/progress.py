@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
+
+from .._support.output import visible
+from .store import Record
+
+#: Failures that are told as they happen.
+TOLD = 20
 
 
 class Progress:
@@ -36,14 +44,13 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, point: dict[str, Any], outcome: dict[str, Any]) -> None:
-        """One cell has ended."""
-        failed = outcome["state"] == "failed"
-        self.finished += not failed
-        self.failed += failed
-        if failed:
-            where = ", ".join(f"{k}={v}" for k, v in point.items())
-            self.note(f"failed: {where}: {outcome['traceback'].strip().splitlines()[-1]}")
+    def advance(self, records: Sequence[Record]) -> None:
+        """Some cells have ended."""
+        for record in records:
+            if record.outcome["state"] == "failed":
+                self._failed(record)
+            else:
+                self.finished += 1
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.finished + self.failed)
             return
@@ -53,9 +60,21 @@ class Progress:
             elapsed = time.perf_counter() - self._clock
             self.note(f"{self.finished} of {self.total} cells, {elapsed:.0f} s")
 
+    def _failed(self, record: Record) -> None:
+        self.failed += 1
+        if self.failed <= TOLD:
+            where = ", ".join(f"{k}={v}" for k, v in json.loads(record.point).items())
+            lines = record.outcome["traceback"].strip().splitlines()
+            self.note(f"failed: {where}: {lines[-1] if lines else 'without a word'}")
+        elif self.failed == TOLD + 1:
+            self.note("more failed cells are stored without a line here; the word 'errors' shows them all")
+
     def note(self, text: str) -> None:
         """A plain line that does not tear the bar."""
+        if self.quiet:
+            return
+        line = visible(f"{self.name}: {text}")
         if self._bar is not None:
-            self._bar.console.print(f"{self.name}: {text}", markup=False, highlight=False)
-        elif not self.quiet:
-            print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)

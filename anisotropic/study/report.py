@@ -7,14 +7,17 @@ import csv
 import html
 import io
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .._support.output import number
+from .errors import StudyError
+from .files import write_text
 from .manifest import MANIFEST
 from .results import SUMMARY
-from .store import StudyError, write_text
 
 STYLE = """
 :root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }
@@ -28,6 +31,7 @@ figure { margin: 1rem 0; } figure img { max-width: min(100%, 44rem); background:
 details { margin: .5rem 0; } code { font-size: .85em; overflow-wrap: anywhere; }
 """
 LARGEST_TABLE = 200
+LONGEST_TEXT = 200
 
 
 def write(folder: str | Path, path: str | Path | None = None) -> Path:
@@ -53,22 +57,32 @@ def write(folder: str | Path, path: str | Path | None = None) -> Path:
     """
     folder = Path(folder)
     summary, manifest = _read(folder / SUMMARY), _read(folder / MANIFEST)
+    try:
+        page = _page(folder, summary, manifest)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StudyError(
+            f"{folder / SUMMARY} or {MANIFEST} beside it is not what a study writes ({type(error).__name__}: {error}); "
+            "run and plot the study again, which keeps its finished cells"
+        ) from None
+    return write_text(Path(path) if path is not None else folder / "report.html", page)
+
+
+def _page(folder: Path, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     title = summary["question"] or summary["study"]
     body = [f"<h1>{_text(title)}</h1>", _state(summary, manifest)]
     body += [f"<p>{_text(sentence)}</p>" for sentence in summary["sentences"]]
     body += [_verdicts(table) for table in summary["verdicts"]]
     body += [f"<h2>{_text(t['title'] or 'Table')}</h2>{_table(t['rows'])}" for t in summary["tables"]]
     pictures = [name for name in summary["files"] if name.endswith((".pdf", ".png"))]
-    body += [_picture(folder / name) for name in dict.fromkeys(Path(p).with_suffix(".png").name for p in pictures)]
-    body += [_csv(folder / name) for name in summary["files"] if name.endswith(".csv")]
+    body += [_picture(folder, name) for name in dict.fromkeys(f"{p[:-4]}.png" for p in pictures)]
+    body += [_csv(folder, name) for name in summary["files"] if name.endswith(".csv")]
     body += [_details("How it was computed", _table(_conditions(manifest)))]
     data = json.dumps({"summary": summary, "manifest": manifest}).replace("<", "\\u003c")
-    page = (
+    return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f'{"".join(body)}<script type="application/json" id="data">{data}</script></body></html>\n'
     )
-    return write_text(Path(path) if path is not None else folder / "report.html", page)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -76,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise StudyError(f"{path.parent} has no {path.name}; run and plot a study into it first") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"{path} is not JSON ({error}); run the study again, which keeps its finished cells") from None
 
 
@@ -121,23 +135,51 @@ def _entry(value: Any) -> str:
     return f"<td{kind or mark}>{_text(value)}</td>"
 
 
-def _picture(path: Path) -> str:
-    if not path.is_file():
-        return f'<p class="warn">{_text(path.name)} is listed in the summary but missing.</p>'
-    data = base64.b64encode(path.read_bytes()).decode()
-    name = _text(path.stem.replace("_", " "))
+def _content(folder: Path, name: str) -> bytes | None:
+    """What a file of the folder itself holds. A summary may come from a stranger and name the reader's own files."""
+    path = folder / name
+    try:
+        if Path(name).name != name or not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        return path.read_bytes()
+    except (OSError, ValueError):
+        return None
+
+
+def _absent(folder: Path, name: str) -> str:
+    gone = Path(name).name == name and not os.path.lexists(folder / name)
+    why = "missing" if gone else "is not a file of this folder"
+    return f'<p class="warn">{_text(name)} is listed in the summary but {why}.</p>'
+
+
+def _picture(folder: Path, file: str) -> str:
+    content = _content(folder, file)
+    if content is None:
+        return _absent(folder, file)
+    data = base64.b64encode(content).decode()
+    name = _text(file.removesuffix(".png").replace("_", " "))
     return f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
 
 
-def _csv(path: Path) -> str:
-    if not path.is_file():
-        return f'<p class="warn">{_text(path.name)} is listed in the summary but missing.</p>'
-    text = path.read_text(encoding="utf-8")
-    rows = list(csv.DictReader(io.StringIO(text)))
+def _csv(folder: Path, name: str) -> str:
+    content = _content(folder, name)
+    if content is None:
+        return _absent(folder, name)
+    text = content.decode("utf-8", "replace")
+    before = csv.field_size_limit(len(text) + 1)
+    try:
+        rows = [{k: _short(v) for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))]
+    finally:
+        csv.field_size_limit(before)
     shown = f", the first {LARGEST_TABLE} of {len(rows)} rows" if len(rows) > LARGEST_TABLE else ""
     data = base64.b64encode(text.encode()).decode()
-    link = f'<p><a download="{_text(path.name)}" href="data:text/csv;base64,{data}">Save {_text(path.name)}</a></p>'
-    return _details(f"{path.name}{shown}", link + _table(rows[:LARGEST_TABLE]))
+    link = f'<p><a download="{_text(name)}" href="data:text/csv;base64,{data}">Save {_text(name)}</a></p>'
+    return _details(f"{name}{shown}", link + _table(rows[:LARGEST_TABLE]))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ... ({len(text):,} characters)"
 
 
 def _details(title: str, content: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,15 @@ import numpy as np
 
 from .._support.names import nearest
 from .._support.output import SCHEMA, number, plain, say, show
+from ..evidence.entries import Race
 from ..records import Verdict
+from . import spreadsheet
+from .errors import StudyError
+from .files import canonical, write_bytes, write_text
 from .grid import Axes
+from .races import Races
 from .source import Definition
-from .store import Cell, Store, StudyError, canonical, writable, write_text
+from .store import FINISHED, Cell, Store
 
 SUMMARY = "summary.json"
 SEES = '"sees": an error in the constant by more than this factor would have been seen'
@@ -26,28 +30,42 @@ SEES = '"sees": an error in the constant by more than this factor would have bee
 class Results:
     """The finished cells of a study, and the way out for everything that is said about them.
 
-    `axes` are those in force, `points` the finished points in grid order, `missing` and `failed` the others.
+    `axes` are those in force, `points` the finished points in grid order, `missing` and `failed` the others. What a
+    cell returned is read when it is first asked for; a stored cell that is not as it was written counts as missing.
     """
 
-    def __init__(self, study: Definition, folder: Path, axes: Axes, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        study: Definition,
+        folder: Path,
+        axes: Axes,
+        *,
+        quiet: bool = False,
+        keys: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
         self.study, self.folder, self.axes, self.quiet = study, folder, axes, quiet
-        store = Store(folder)
-        found = {canonical(p): _in_order(p, store.get(study.key(p))) for p in study.points(axes)}
-        self._cells: dict[str, Cell] = {k: c for k, c in found.items() if c is not None and c.state != "failed"}
-        self.points = [c.point for c in self._cells.values()]
-        self.failed = [c for c in found.values() if c is not None and c.state == "failed"]
-        self.missing = [json.loads(k) for k, c in found.items() if c is None]
-        self.outdated = store.outdated(self.missing) if self.missing else 0
+        self._store = Store(folder)
+        points = study.keys(axes) if keys is None else keys
+        index = self._store.index(points)
+        self._finished = {k: p for k, p in points.items() if k in index and index[k].state in FINISHED}
+        self._entries = index
+        self._loaded: dict[str, Cell] = {}
+        self.points = list(self._finished.values())
+        broken = {k: p for k, p in points.items() if k in index and index[k].state == "failed"}
+        self.failed = [c._replace(point=broken[k]) for k, c in zip(broken, self._store.cells(broken), strict=True)]
+        self.missing = [p for k, p in points.items() if k not in index or index[k].state == "damaged"]
+        self.damaged = sum(entry.state == "damaged" for entry in index.values())
+        self.outdated = self._store.outdated(p for k, p in points.items() if k not in index) if self.missing else 0
         self.summary: dict[str, Any] = {
             "schema": SCHEMA,
             "study": study.name,
             "question": study.document.partition("\n")[0],
             "axes": axes,
-            "cells": len(found),
+            "cells": len(points),
             "finished": len(self.points),
-            "diverged": sum(c.state == "diverged" for c in self._cells.values()),
+            "diverged": sum(index[k].state == "diverged" for k in self._finished),
             "failed": len(self.failed),
-            "complete": len(self.points) == len(found),
+            "complete": len(self.points) == len(points),
             "sentences": [],
             "tables": [],
             "verdicts": [],
@@ -62,7 +80,11 @@ class Results:
     def cells(self, **select: Any) -> list[Cell]:
         """The finished cells whose axes have the given values (a value or a list of values for each axis)."""
         wanted = self._wanted(select)
-        return [c for c in self._cells.values() if all(c.point[k] in v for k, v in wanted.items() if k in c.point)]
+        chosen = [k for k, p in self._finished.items() if all(p[axis] in v for axis, v in wanted.items() if axis in p)]
+        absent = [k for k in chosen if k not in self._loaded]
+        for key, cell in zip(absent, self._store.cells(absent), strict=True):
+            self._loaded[key] = cell._replace(point=self._finished[key])
+        return [self._loaded[k] for k in chosen]
 
     def one(self, **select: Any) -> dict[str, Any]:
         """The arrays of the one finished cell that the axis values single out."""
@@ -114,6 +136,14 @@ class Results:
             if name in cell.arrays:
                 out[tuple(kept[k].index(cell.point[k]) for k in kept)] = values[canonical(cell.point)]
         return out
+
+    def races(self, label: str | Callable[[dict[str, Any]], str] = "", **select: Any) -> Races:
+        """The races that the selected cells returned (``{**race.arrays()}``), to draw, to store and to speak of.
+
+        `label` names a race: a format string over the axes such as "M={batch}", or a function of the point.
+        """
+        found = [(c.point, Race.from_arrays(c.arrays)) for c in self.cells(**select) if "race" in c.arrays]
+        return Races(self, found, label or ", ".join(f"{axis}={{{axis}}}" for axis in self.axes))
 
     def _wanted(self, select: Mapping[str, Any]) -> Axes:
         wanted: Axes = {}
@@ -168,10 +198,9 @@ class Results:
             raise TypeError(f"save_figure got {type(figure).__name__}; expected a matplotlib Figure or Axes")
         from ..plotting import save
 
-        with writable(self.folder):
-            paths = save(figure, self.folder / name)
-        for path in paths:
-            self._keep(path)
+        with tempfile.TemporaryDirectory() as private:
+            drawn = save(figure, Path(private) / name)
+            paths = [self._keep(write_bytes(self.folder / path.name, path.read_bytes())) for path in drawn]
         return paths[0]
 
     def save_csv(self, name: str, rows: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> Path:
@@ -179,21 +208,35 @@ class Results:
         if isinstance(rows, Mapping):
             rows = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
         kept = [dict(row) for row in rows]
-        text = io.StringIO()
-        columns = list(dict.fromkeys(k for row in kept for k in row))
-        writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(kept)
-        return self._keep(write_text(self.folder / f"{name.removesuffix('.csv')}.csv", text.getvalue()))
+        return self._write_csv(name, list(dict.fromkeys(k for row in kept for k in row)), kept)
 
     def write_cells(self) -> Path:
-        """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities."""
-        rows = []
-        for cell in self._cells.values():
-            scalars = {k: v for k, v in cell.arrays.items() if isinstance(v, (int, float, str))}
-            statuses = {k: v.status for k, v in cell.arrays.items() if isinstance(v, Verdict)}
-            rows.append({**cell.point, "state": cell.state, "seconds": round(cell.seconds, 4), **scalars, **statuses})
-        return self.save_csv("cells", rows)
+        """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities.
+
+        A quantity that is called like an axis, "state" or "seconds" gets a column of its own, "NAME (result)", unless
+        it only repeats the axis.
+        """
+        own = [*self.axes, "state", "seconds"]
+        clashes, names = set(), dict[str, None]()
+        for point, scalars in zip(self.points, self._store.scalars(self._finished), strict=True):
+            names |= dict.fromkeys(scalars)
+            clashes |= {k for k in own if k in scalars and scalars[k] != point.get(k)}
+        others = {k: f"{k} (result)" if k in clashes else k for k in names if k in clashes or k not in own}
+        return self._write_csv("cells", [*own, *others.values()], self._rows(others))
+
+    def _rows(self, others: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        for key, scalars in zip(self._finished, self._store.scalars(self._finished), strict=True):
+            entry = self._entries[key]
+            row = self._finished[key] | {"state": entry.state, "seconds": round(entry.seconds, 4)}
+            for name, column in others.items():
+                if name in scalars:
+                    value = scalars[name]
+                    row[column] = value["verdict"]["status"] if isinstance(value, dict) else value
+            yield row
+
+    def _write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+        path = self.folder / f"{name.removesuffix('.csv')}.csv"
+        return self._keep(write_text(path, spreadsheet.text_of(columns, rows)))
 
     def write_summary(self) -> Path:
         """Write summary.json: completeness, sentences, tables, verdicts and the files beside it."""
@@ -217,11 +260,6 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
         "sees": f"x{number(verdict.power)}" if applies else "",
         "untested": idle,
     }
-
-
-def _in_order(point: dict[str, Any], cell: Cell | None) -> Cell | None:
-    """The stored cell with its point in the order of the axes."""
-    return cell and cell._replace(point=point)
 
 
 def _words(select: Mapping[str, Any]) -> str:

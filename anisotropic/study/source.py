@@ -6,17 +6,27 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import os
+import stat
 import sys
+import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .grid import Grid
-from .store import StudyError, canonical
+from .._support.fingerprint import NoFingerprint, of_function, of_source
+from .._support.fingerprint.imports import closure_of
+from .errors import StudyError
+from .files import canonical
+from .grid import Axes, Grid
+from .neighbours import admit
 
 GRIDS = {"AXES", "QUICK"}
+#: A cell may change what its own fingerprint covers, such as a list in its closure; the fingerprint found after a run
+#: then stands for the one found before it.
+_same: dict[str, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +39,18 @@ class Definition(Grid):
         One point of the grid. If it has a parameter `seed` it receives the seed of the cell.
     path : Path, optional
         The study's file.
+    text : str, optional
+        The text of the file from which `cell` was loaded.
     """
 
     cell: Callable[..., Mapping[str, Any]]
     path: Path | None = field(default=None, kw_only=True)
+    text: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path is not None and not self.text:
+            object.__setattr__(self, "text", text_of(self.path))
 
     @property
     def document(self) -> str:
@@ -48,61 +66,127 @@ class Definition(Grid):
         return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
     def key(self, point: Mapping[str, Any]) -> str:
-        """Name of a cell in the store: hash of point, seed, the code that computes it and the package version."""
-        from .. import __version__
+        """Name of a cell in the store: hash of the code that computes it, of its point and of what its seed omits."""
+        return self._named()(point)
 
-        parts = (canonical(point), str(self.seed(point)), self.fingerprint(), __version__)
-        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    def keys(self, axes: Axes) -> dict[str, dict[str, Any]]:
+        """All points of a grid by their keys, in grid order."""
+        named = self._named()
+        return {named(point): point for point in self.points(axes)}
+
+    def _named(self) -> Callable[[Mapping[str, Any]], str]:
+        omitted = canonical(sorted(set(self.unpaired) & set(self.axes)))
+        start = hashlib.sha256(f"{self.fingerprint()}|{omitted}|".encode())
+
+        def named(point: Mapping[str, Any]) -> str:
+            sha = start.copy()
+            sha.update(canonical(point).encode())
+            return sha.hexdigest()
+
+        return named
 
     def fingerprint(self) -> str:
-        """Hash of the code that can change a number; see `code_of`."""
+        """Hash of the code that can change a number.
+
+        With a file, of what was loaded: of the part of its text that `code_of` keeps, of the modules behind its imports
+        and of this package. Without, of the function as it is now and of all that it reaches.
+
+        Raises
+        ------
+        StudyError
+            The function reaches something that has no fingerprint, or this package was edited since Python started.
+        """
+        found = self.current()
+        return _same.get(found, found)
+
+    def current(self) -> str:
+        """The fingerprint of the loaded file, or of the function as it is at this moment."""
+        if not self.text:
+            return fingerprint_of(self.cell, None, "")
         cached = self.__dict__.get("_fingerprint")
         if cached is None:
-            cached = hashlib.sha256(self._code().encode()).hexdigest()[:16]
+            cached = fingerprint_of(None, self.path, self.text)
             object.__setattr__(self, "_fingerprint", cached)
         return cached
 
-    def _code(self) -> str:
-        if self.path is not None:
-            return code_of(self.path.read_text(encoding="utf-8"), self.path.parent)
-        try:
-            return inspect.getsource(self.cell)
-        except (OSError, TypeError):
-            code = getattr(self.cell, "__code__", None)
-            return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(self.cell)
+    def settle(self, before: str) -> None:
+        """After a run: what the cells themselves have changed within their reach does not make them other code."""
+        if not self.text and (after := self.current()) != before:
+            _same[after] = before
+
+
+def fingerprint_of(cell: Callable[..., Any] | None, path: Path | None, text: str) -> str:
+    """The fingerprint of a study's file with this text, or where that is empty of a function."""
+    try:
+        if text:
+            return of_source(path, text=code_of(text))
+        assert cell is not None, "a study has a file or a function"
+        return of_function(cell)
+    except NoFingerprint as error:
+        raise StudyError(str(error)) from None
+
+
+def text_of(path: Path) -> str:
+    """The text of a Python file, whatever encoding it declares."""
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except OSError as error:
+        raise StudyError(f"cannot read the study {path}: {error.strerror}") from None
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not a Python file ({error}); a study is a module that ends with .py") from None
 
 
 def load_module(path: Path) -> ModuleType:
-    """Import a study's file, once per content, under a name of its own."""
+    """Import a study's file as it is now, and what it imports from its neighbours likewise."""
     path = path.resolve()
+    if path.suffix != ".py":
+        raise StudyError(f"{path} is not a Python file; a study is a module that ends with .py")
+    text = text_of(path)
+    _warn_where_others_write(path.parent)
+    return module_from(path, text)
+
+
+def module_from(path: Path, text: str) -> ModuleType:
+    """The module of a study's file with this text, once per text and state of the modules behind its imports."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"cannot read the study {path}: {error.strerror}") from None
-    name = f"anisotropic_study_{path.stem}_{hashlib.sha256(f'{path}|{text}'.encode()).hexdigest()[:8]}"
+        content = of_source(path, text=text)
+        behind = [name for name, _ in closure_of(path) if name]
+    except NoFingerprint as error:
+        raise StudyError(str(error)) from None
+    name = f"anisotropic_study_{path.stem}_{hashlib.sha256(f'{path}|{content}'.encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    admit(str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise StudyError(f"{path} is not a Python file; a study is a module that ends with .py")
+    assert spec is not None, "a path that ends with .py has a loader"
     module = importlib.util.module_from_spec(spec)
+    module.__text__ = text  # type: ignore[attr-defined]  # what the fingerprint is of, whatever the file says later
     sys.modules[name] = module
+    for neighbour in behind:  # they may have been edited since this process imported them
+        sys.modules.pop(neighbour, None)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(text, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise
     return module
 
 
-def code_of(text: str, folder: Path | None = None) -> str:
+def _warn_where_others_write(folder: Path) -> None:
+    if os.name == "posix" and folder.stat().st_mode & stat.S_IWOTH:
+        print(
+            f"Warning: everyone on this machine may write to {folder}; a file there that is called like a module which "
+            "the study imports would run with it. Move the study into a folder of your own.",
+            file=sys.stderr,
+        )
+
+
+def code_of(text: str) -> str:
     """The part of a study's text that can change a number, without comments and layout.
 
     Left out are the docstring, the guard ``if __name__ == "__main__"``, and those functions, axes and constants that
     `cell` does not reach by name: a new label in a plot, or one more value on an axis, keeps every finished cell.
-    Modules imported from the study's own folder count as a whole.
 
     >>> before = "SIZE = 3\\ndef cell(n): return {'y': n * SIZE}\\ndef plot(r): r.say('a')"
     >>> code_of(before) == code_of(before.replace("'a'", "'a new label'"))
@@ -127,13 +211,7 @@ def code_of(text: str, folder: Path | None = None) -> str:
         kept += found
         for node in found:
             reached |= _names_used(node)
-    parts = [ast.dump(node) for node in body if node in kept]
-    if folder is not None:
-        imported = {a.name for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import) for a in n.names}
-        imported |= {n.module for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom) and n.module}
-        siblings = sorted(folder / f"{name.split('.')[0]}.py" for name in imported)
-        parts += [path.read_text(encoding="utf-8") for path in dict.fromkeys(siblings) if path.is_file()]
-    return "\n".join(parts)
+    return "\n".join(ast.dump(node) for node in body if node in kept)
 
 
 def _names_used(node: ast.AST) -> set[str]:

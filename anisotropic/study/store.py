@@ -1,36 +1,43 @@
 """Where do the results of a study live, and what survives a kill? One SQLite file, one writer, one row a cell.
 
-A row is written in one transaction when its cell ends, so that a kill at any moment loses at most the cells that
-were running. The driver holds a lock on a second small file while it runs; the operating system frees it when the
-process dies, hence no stale locks.
+Rows are written in transactions as cells end, so that a kill at any moment loses at most what was not yet handed over.
+Every row carries a checksum over all of it, and a reader takes a row that does not match for a missing cell. The driver
+holds a lock on a second small file while it runs; the operating system frees it when the process dies, hence no stale
+locks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
+import math
 import os
+import shutil
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+import tempfile
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..records import TermCheck, Verdict
+from .blobs import Damaged, decode
+from .errors import StudyError
+from .files import canonical, sweep, usable
 
 FILE = "results.sqlite"
 LOCK = "results.lock"
-SCHEMA = """CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, point TEXT NOT NULL, state TEXT NOT NULL,
-seed INTEGER, seconds REAL, finished TEXT, arrays BLOB, digest TEXT, traceback TEXT)"""
-
-
-class StudyError(Exception):
-    """A study cannot go on; the message says what to do (exit code 2)."""
+VERSION = 2
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, point TEXT NOT NULL, state TEXT NOT NULL, seed INTEGER, "
+    "seconds REAL, finished TEXT, conditions INTEGER, digest TEXT, traceback TEXT, scalars TEXT, checksum BLOB, "
+    "arrays BLOB)",
+    "CREATE TABLE IF NOT EXISTS conditions (id INTEGER PRIMARY KEY, facts TEXT UNIQUE)",
+    f"PRAGMA user_version = {VERSION}",
+)
+_COLUMNS = "key, point, state, seed, seconds, finished, conditions, digest, traceback, scalars, checksum, arrays"
+#: States that are results; "failed" is computed again, and so is "damaged", which only readers give.
+FINISHED = ("done", "diverged")
 
 
 class Cell(NamedTuple):
@@ -43,108 +50,62 @@ class Cell(NamedTuple):
     traceback: str = ""
 
 
-def canonical(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, so that equal points have equal hashes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+class Entry(NamedTuple):
+    """What is known of a stored cell without unpacking it; the state is "damaged" where the checksum is wrong."""
+
+    state: str
+    seconds: float
+    digest: str
+    conditions: int
+    finished: str
 
 
-def encode(arrays: Mapping[str, Any]) -> bytes:
-    """Arrays, numbers, texts and verdicts as one npz blob without pickles.
+class Record(NamedTuple):
+    """One cell on its way into the store."""
 
-    >>> decode(encode({"gap": 0.5, "name": "sgd"}))["gap"]
-    0.5
-    """
-    plain: dict[str, Any] = {}
-    for name, value in arrays.items():
-        if isinstance(value, Verdict):
-            plain[f"verdict/{name}"] = np.array(json.dumps(asdict(value)))
-            continue
-        array = np.asarray(value)
-        if array.dtype.hasobject:
-            raise TypeError(
-                f"cell returned {name!r} of type {type(value).__name__}; expected numbers, texts, arrays of them "
-                "or a Verdict"
-            )
-        plain[f"array/{name}"] = array
-    blob = io.BytesIO()
-    np.savez_compressed(blob, **plain)
-    return blob.getvalue()
+    key: str
+    point: str
+    seed: int
+    outcome: Mapping[str, Any]
+    finished: str
+    conditions: int
 
 
-def decode(blob: bytes | None) -> dict[str, Any]:
-    """The arrays of a blob; what was a number or a text comes back as one."""
-    if not blob:
-        return {}
-    arrays: dict[str, Any] = {}
-    with np.load(io.BytesIO(blob), allow_pickle=False) as file:
-        for entry in file.files:
-            kind, _, name = entry.partition("/")
-            value = file[entry] if file[entry].ndim else file[entry].item()
-            arrays[name] = verdict_from(json.loads(value)) if kind == "verdict" else value
-    return arrays
-
-
-def verdict_from(data: dict[str, Any]) -> Verdict:
-    """A `Verdict` from its fields as JSON has them."""
-    data = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return Verdict(**(data | {"terms": tuple(TermCheck(**t) for t in data.get("terms", ()))}))
-
-
-def digest(blob: bytes | None) -> str:
-    """Hash of the numbers in a blob, whatever the zip file around them says."""
-    sha = hashlib.sha256()
-    if blob:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as file:
-            for name in sorted(file.files):
-                array = np.ascontiguousarray(file[name])
-                sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-                sha.update(array.tobytes())
-    return sha.hexdigest()[:16]
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with writable(path.parent):
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    return path
-
-
-@contextlib.contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence."""
-    try:
-        yield
-    except (OSError, sqlite3.DatabaseError) as error:
-        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-            raise StudyError(f"{folder / FILE} is not a results file; move it away or pass --results") from None
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StudyError(
-            f"cannot use the results folder {folder}: {reason}; "
-            "free the disk, or pass --results with a folder that you may write"
-        ) from None
+def checksum(*fields: Any) -> bytes:
+    """A hash of a row, of its bytes as they are stored."""
+    sha = hashlib.blake2b(digest_size=16)
+    for field in fields:
+        data = field if isinstance(field, bytes) else str(field).encode()
+        sha.update(len(data).to_bytes(8, "little") + data)
+    return sha.digest()
 
 
 class Store:
     """The cells of one results folder. Use as a context manager to write; reading needs no lock."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.file = folder, folder / FILE
         self._lock: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
 
     def __enter__(self) -> Store:
-        with writable(self.folder):
+        for name in (FILE, f"{FILE}-journal", LOCK, f"{LOCK}-journal"):
+            if (self.folder / name).is_symlink():
+                raise StudyError(f"{self.folder / name} is a symbolic link; a study writes into its own folder only")
+        with usable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._acquire()
-            try:
-                self._writer = sqlite3.connect(self.folder / FILE, timeout=30.0)
-                self._writer.execute(SCHEMA)
+        try:
+            with usable(self.folder, self.file):
+                self._writer = sqlite3.connect(self.file, timeout=30.0)
+                _has_tables(self._writer, self.file)
+                for statement in SCHEMA:
+                    self._writer.execute(statement)
                 self._writer.commit()
-            except BaseException:
-                self.close()
-                raise
+                sweep(self.folder)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,7 +120,8 @@ class Store:
 
     def _acquire(self) -> None:
         """Hold a reserved lock; the holder's name, committed before, stays readable for everyone else."""
-        lock = sqlite3.connect(self.folder / LOCK, timeout=0.5, isolation_level=None)
+        path = self.folder / LOCK
+        lock = sqlite3.connect(path, timeout=0.5, isolation_level=None)
         try:
             lock.execute("CREATE TABLE IF NOT EXISTS holder (name TEXT)")
             lock.execute("BEGIN IMMEDIATE")
@@ -167,13 +129,13 @@ class Store:
             lock.execute("INSERT INTO holder VALUES (?)", (f"process {os.getpid()} on {socket.gethostname()}",))
             lock.execute("COMMIT")
             lock.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                lock.close()
-                raise
-            row = lock.execute("SELECT name FROM holder").fetchone()
+        except sqlite3.DatabaseError as error:
+            holder = _holder(lock) if "locked" in str(error) else None
             lock.close()
-            holder = row[0] if row else "another process"
+            if "not a database" in str(error) or "malformed" in str(error):
+                raise StudyError(f"{path} is damaged; it holds no results: delete it and run again") from None
+            if holder is None:
+                raise
             raise StudyError(
                 f"{self.folder} is in use by {holder}; wait until it ends, or pass --results with another folder"
             ) from None
@@ -182,51 +144,146 @@ class Store:
     @contextlib.contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection | None]:
         if self._writer is not None:
-            yield self._writer
-        elif not (self.folder / FILE).exists():
+            with usable(self.folder, self.file):
+                yield self._writer
+        elif not self.file.exists():
             yield None
         else:
-            with writable(self.folder):
-                address = f"{(self.folder / FILE).resolve().as_uri()}?mode=ro"
-                connection = sqlite3.connect(address, uri=True, timeout=30.0)
+            with contextlib.ExitStack() as stack, usable(self.folder, self.file):
+                connection = self._opened(stack)
+                yield connection if _has_tables(connection, self.file) else None
+
+    def _opened(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
+        """A connection that reads. After a kill the file has a journal, which only one that may write can roll back."""
+        file = self.file
+        for mode in ("ro", "rw", "copy"):
+            if mode == "copy":
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                for name in (FILE, f"{FILE}-journal"):
+                    if (self.folder / name).exists():
+                        shutil.copyfile(self.folder / name, folder / name)
+                file = folder / FILE
+            address = f"{file.resolve().as_uri()}?mode={'ro' if mode == 'ro' else 'rw'}"
             try:
-                yield connection
-            finally:
-                connection.close()
+                connection = stack.enter_context(contextlib.closing(sqlite3.connect(address, uri=True, timeout=30.0)))
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError as error:
+                if mode == "copy" or "locked" in str(error):
+                    raise
+            else:
+                return connection
+        raise AssertionError("unreachable")
+
+    def index(self, wanted: Container[str]) -> dict[str, Entry]:
+        """What is stored under these keys, each row checked against its checksum."""
+        found: dict[str, Entry] = {}
+        with self._reader() as db:
+            for row in db.execute(f"SELECT {_COLUMNS} FROM cells") if db else ():
+                if row[0] in wanted:
+                    state = row[2] if _is_whole(row) else "damaged"
+                    found[row[0]] = Entry(state, _seconds(row[4]), row[7], row[6], row[5])
+        return found
 
     def states(self) -> dict[str, str]:
-        """State of every stored cell by key."""
-        with self._reader() as db, writable(self.folder):
+        """State of every stored cell by key, unchecked."""
+        with self._reader() as db:
             return dict(db.execute("SELECT key, state FROM cells")) if db else {}
 
     def outdated(self, missing: Iterable[Mapping[str, Any]]) -> int:
         """How many of these points, whose own key is not stored, are stored under another: computed by other code."""
-        with self._reader() as db, writable(self.folder):
+        with self._reader() as db:
             stored = {row[0] for row in db.execute("SELECT point FROM cells")} if db else set()
         return sum(canonical(point) in stored for point in missing)
 
-    def get(self, key: str) -> Cell | None:
-        """One cell, or None where it is not stored."""
-        with self._reader() as db, writable(self.folder):
-            query = "SELECT point, state, arrays, seconds, traceback FROM cells WHERE key = ?"
-            row = db.execute(query, (key,)).fetchone() if db else None
-        return row and Cell(json.loads(row[0]), row[1], decode(row[2]), row[3], row[4] or "")
+    def cells(self, keys: Iterable[str]) -> Iterator[Cell]:
+        """The cells under these keys, unpacked.
 
-    def digests(self) -> dict[str, str]:
-        """Hash of the arrays of every finished cell by key."""
-        with self._reader() as db, writable(self.folder):
-            return dict(db.execute("SELECT key, digest FROM cells WHERE state != 'failed'")) if db else {}
+        Raises
+        ------
+        StudyError
+            One of them is not there, or not as it was written.
+        """
+        with self._reader() as db:
+            for key in keys:
+                query = f"SELECT {_COLUMNS} FROM cells WHERE key = ?"
+                row = db.execute(query, (key,)).fetchone() if db else None
+                if row is None or not _is_whole(row):
+                    raise StudyError(f"a cell in {self.file} was damaged or removed just now; run the study again")
+                try:
+                    arrays = decode(row[9], row[11])
+                except Damaged as error:
+                    raise StudyError(f"the cell {row[1]} in {self.file} cannot be read: {error}") from None
+                yield Cell(json.loads(row[1]), row[2], arrays, _seconds(row[4]), row[8])
 
-    def mean_seconds(self) -> float:
-        """Mean cost of a finished cell, NaN before the first."""
-        with self._reader() as db, writable(self.folder):
-            row = db.execute("SELECT avg(seconds) FROM cells WHERE state != 'failed'").fetchone() if db else None
-        return row[0] if row and row[0] is not None else float("nan")
+    def scalars(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """The numbers and texts of these cells as JSON has them, without their arrays."""
+        with self._reader() as db:
+            for key in keys:
+                row = db.execute("SELECT scalars FROM cells WHERE key = ?", (key,)).fetchone() if db else None
+                yield json.loads(row[0]) if row and row[0] else {}
 
-    def put(self, key: str, point: str, seed: int, outcome: Mapping[str, Any], finished: str) -> None:
-        """Write one cell, whole, in one transaction."""
+    def conditions(self) -> dict[int, dict[str, Any]]:
+        """The conditions under which cells were computed, by number."""
+        with self._reader() as db:
+            return {k: json.loads(v) for k, v in db.execute("SELECT id, facts FROM conditions")} if db else {}
+
+    def condition(self, facts: Mapping[str, Any]) -> int:
+        """The number of these conditions."""
         assert self._writer is not None, "a store is written inside its with block"
-        arrays, trace = outcome["arrays"], outcome["traceback"]
-        row = (key, point, outcome["state"], seed, outcome["seconds"], finished, arrays, digest(arrays), trace)
-        with writable(self.folder), self._writer:
-            self._writer.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        with usable(self.folder, self.file), self._writer:
+            text = canonical(facts)
+            self._writer.execute("INSERT OR IGNORE INTO conditions (facts) VALUES (?)", (text,))
+            return self._writer.execute("SELECT id FROM conditions WHERE facts = ?", (text,)).fetchone()[0]
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Write cells, all of them or none, in one transaction."""
+        assert self._writer is not None, "a store is written inside its with block"
+        rows = []
+        for key, point, seed, outcome, finished, conditions in records:
+            fields: list[Any] = [key, point, outcome["state"], seed, _real(outcome["seconds"]), finished, conditions]
+            fields += [outcome["digest"], outcome["traceback"], outcome["scalars"]]
+            rows.append((*fields, checksum(*fields, outcome["arrays"]), outcome["arrays"]))
+        marks = ", ".join("?" * (1 + _COLUMNS.count(",")))
+        with usable(self.folder, self.file), self._writer:
+            for row in rows:
+                self._writer.execute(f"INSERT OR REPLACE INTO cells ({_COLUMNS}) VALUES ({marks})", row)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove cells, for a repeat that computes them anew."""
+        assert self._writer is not None, "a store is written inside its with block"
+        with usable(self.folder, self.file), self._writer:
+            self._writer.executemany("DELETE FROM cells WHERE key = ?", ((key,) for key in keys))
+
+
+def _real(seconds: float) -> float | None:
+    """A time as SQLite keeps it: it has no NaN."""
+    return None if math.isnan(seconds) else float(seconds)
+
+
+def _seconds(stored: float | None) -> float:
+    return math.nan if stored is None else stored
+
+
+def _is_whole(row: tuple[Any, ...]) -> bool:
+    return row[10] == checksum(*row[:10], row[11])
+
+
+def _holder(lock: sqlite3.Connection) -> str:
+    with contextlib.suppress(sqlite3.DatabaseError):
+        row = lock.execute("SELECT name FROM holder").fetchone()
+        return row[0] if row else "another process"
+    return "another process"
+
+
+def _has_tables(db: sqlite3.Connection, file: Path) -> bool:
+    """False for a file that is still empty; one that another version of this package laid out is refused."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if version == 0 and not tables:
+        return False
+    if version != VERSION or not {"cells", "conditions"} <= tables:
+        raise StudyError(
+            f"{file} was written by another version of anisotropic (layout {version}, expected {VERSION}); "
+            "pass --results with another folder and compute it there"
+        )
+    return True

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from .driver import run
+from .errors import StudyError
 from .grid import UNPAIRED
 from .results import Results
 from .source import Definition, load_module
-from .store import StudyError
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +52,28 @@ class Study(Definition):
     @classmethod
     def load(cls, source: str | Path | ModuleType) -> Study:
         """The study in a file or a module: AXES, cell, and where they exist plot, QUICK, UNPAIRED, include."""
-        module = source if isinstance(source, ModuleType) else load_module(Path(source))
-        file = getattr(module, "__file__", None)
+        module = source if isinstance(source, ModuleType) else None
+        file = getattr(module, "__file__", None) if module else source
         path = Path(file) if file else None
+        if module is None or path is not None:
+            assert path is not None, "a source is a path or a module"
+            module = load_module(path)
         missing = [name for name in ("AXES", "cell") if not hasattr(module, name)]
         if missing:
             raise StudyError(f"{path or module.__name__} is not a study: it defines no {' and no '.join(missing)}")
-        return cls(
+        study = cls(
             name=path.stem if path else module.__name__,
             axes=module.AXES,
             cell=module.cell,
             plot=getattr(module, "plot", None),
             quick=getattr(module, "QUICK", {}),
-            unpaired=tuple(getattr(module, "UNPAIRED", UNPAIRED)),
+            unpaired=getattr(module, "UNPAIRED", UNPAIRED),
             include=getattr(module, "include", None),
             path=path,
+            text=getattr(module, "__text__", ""),
         )
+        study.current()
+        return study
 
     def run(
         self,
@@ -75,6 +81,7 @@ class Study(Definition):
         *,
         executor: str | Executor = "threads",
         workers: int | None = None,
+        timeout: float | None = None,
         quick: bool = False,
         quiet: bool = True,
         **axes: Sequence[Any],
@@ -87,6 +94,8 @@ class Study(Definition):
         executor : "threads", "processes", "serial", "dask", "dask:ADDRESS" or any ``concurrent.futures.Executor``
         workers : int, optional
             Of threads or processes; by default the cores this process may use.
+        timeout : float, optional
+            Seconds that a cell may take; one that takes longer is "failed". Needs executor "processes".
         quick : bool
         quiet : bool
             False shows progress on stderr.
@@ -98,4 +107,5 @@ class Study(Definition):
         StudyError
             The folder cannot be written or is in use, or an axis is unknown.
         """
-        return run(self, Path(folder), self.grid(quick, **axes), executor=executor, workers=workers, quiet=quiet)
+        chosen = self.grid(quick, **axes)
+        return run(self, Path(folder), chosen, executor=executor, workers=workers, timeout=timeout, quiet=quiet)

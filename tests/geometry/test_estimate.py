@@ -121,7 +121,6 @@ def test_ratio_of_quantiles_needs_enough_entries_for_an_upper_end():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"entries": 150}, "entries = 150 but the layer has only 100"),
         ({"level": 1.0}, "level = 1; expected a number between 0 and 1"),
         ({"width": 1.0}, "width = 1; expected a factor above 1"),
         ({"probes": 1}, "probes = 1"),

@@ -188,8 +188,6 @@ def refusal(change, tokens):
         model.spare = nn.Linear(2, 2)
     elif change == "typo":
         layers = ["encoder.layers.1.linaer1.weight"]
-    elif change == "entries":
-        layers, options = ["encoder.layers.0.linear1.weight"], {"entries": 97}
     elif change == "batch":
         return model, loss, x, layers, options
     return model, loss, (x, y), layers, options
@@ -210,7 +208,6 @@ def refusal(change, tokens):
         ("frozen", "parameter 'head.weight' is frozen"),
         ("unused", "does not depend on parameter 'spare.weight'"),
         ("typo", "no parameter or module 'encoder.layers.1.linaer1.weight'.*mean 'encoder.layers.1.linear1.weight'"),
-        ("entries", "entries = 97 but layer 'encoder.layers.0.linear1.weight' has only 96"),
         ("batch", r"batch is a Tensor; expected a pair \(x, y\)"),
     ],
 )

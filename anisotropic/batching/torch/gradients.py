@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,12 +11,17 @@ from torch.func import functional_call, grad_and_value, vmap
 
 
 class Seen(NamedTuple):
-    """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate."""
+    """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate.
+
+    `used` is the number of samples that the gradient averages. Where `spread_known` is false there was one part only,
+    whose `variance` says no more than whether the gradient is finite.
+    """
 
     square: float
     variance: float
-    along: float
+    projected_variance: float
     used: float
+    spread_known: bool = True
 
 
 def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -40,20 +45,34 @@ class PerSample(NamedTuple):
     losses: Tensor
 
 
-def per_sample_gradients(model: torch.nn.Module, loss: Callable[..., Tensor], batch: tuple[Any, ...]) -> PerSample:
-    """Gradient of ``loss(model(x), y)`` for each sample by itself, by vmap over grad."""
-    x, *targets = batch
+def per_sample_gradients(model: torch.nn.Module, loss: Callable[..., Tensor], batch: Any) -> PerSample:
+    """Gradient of ``loss(model(x), y)`` for each sample by itself, by vmap over grad.
+
+    A dictionary x is passed as ``model(**x)``; a batch that is a dictionary gives ``loss(model(**batch), batch)``.
+    """
+    x, *targets = (batch, batch) if isinstance(batch, Mapping) else batch
     trained = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     frozen = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
     fixed = frozen | {n: b.detach() for n, b in model.named_buffers()}
 
-    def one(parameters: dict[str, Tensor], x: Tensor, *targets: Tensor) -> Tensor:
-        output = functional_call(model, parameters | fixed, (x.unsqueeze(0),))
-        return loss(output, *(y.unsqueeze(0) for y in targets))
+    def one(parameters: dict[str, Tensor], x: Any, *targets: Any) -> Tensor:
+        x = _batch_of_one(x)
+        inputs = ((), x) if isinstance(x, dict) else ((x,), {})
+        output = functional_call(model, parameters | fixed, *inputs)
+        return loss(output, *(_batch_of_one(y) for y in targets))
 
     axes = (None, 0, *(0 for _ in targets))
-    found, losses = vmap(grad_and_value(one), in_dims=axes, randomness="different")(trained, x, *targets)
+    each = vmap(grad_and_value(one), in_dims=axes, randomness="different")
+    found, losses = each(trained, *map(_plain, (x, *targets)))
     return PerSample([found[n] for n in trained], losses.detach())
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _batch_of_one(value: Any) -> Any:
+    return {k: v.unsqueeze(0) for k, v in value.items()} if isinstance(value, dict) else value.unsqueeze(0)
 
 
 def total_gradients(gradients: Sequence[Tensor]) -> list[Tensor]:
@@ -63,7 +82,7 @@ def total_gradients(gradients: Sequence[Tensor]) -> list[Tensor]:
 
 
 def moments(
-    gradients: list[Tensor], mean: list[Tensor], count: float, sums: Callable[[Tensor], Tensor], along: bool
+    gradients: list[Tensor], mean: list[Tensor], count: float, sums: Callable[[Tensor], Tensor], projected: bool
 ) -> tuple[float, float, float]:
     """|mean|^2, V, and the variance of the projections onto `mean` (NaN unless asked), of `count` samples in all ranks.
 
@@ -71,13 +90,13 @@ def moments(
     """
     square = float(squared_norm(mean))
     parts = [squared_norm(gradients).double()]
-    if along:
+    if projected:
         pairs = zip(gradients, mean, strict=True)
         inner = torch.stack([g.flatten(1) @ m.flatten().to(g.dtype) for g, m in pairs]).sum(dim=0).double()
         parts.append((inner - square).square().sum())
     total = sums(torch.stack(parts)).tolist()
     variance = max(total[0] - count * square, 0.0) / (count - 1) if total[0] == total[0] else float("nan")
-    return square, variance, total[1] / (count - 1) if along else float("nan")
+    return square, variance, total[1] / (count - 1) if projected else float("nan")
 
 
 def worst_coordinate(

@@ -17,7 +17,10 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
 
     All ranks walk through one permutation of the data, and each takes its own part of every step. The batch never
     exceeds the data. What is left of an epoch and smaller than a batch is dropped, except where it is all there is.
-    A ``DataLoader`` with worker processes draws batches ahead: sizes then lag by its prefetch factor.
+    A ``DataLoader`` with worker processes draws batches ahead: sizes then lag by its prefetch factor. The state is that
+    of the batches whose steps the controller has counted (`step` or `skip`), so that a resumed run, or a loop that
+    starts anew after a ``break``, gets the batches drawn ahead again. ``len()`` is the number of batches of an epoch at
+    the present batch size; fewer come as it grows.
 
     Parameters
     ----------
@@ -49,6 +52,8 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
         controller.cap = min(controller.cap, whole_data)
         controller.population = 0 if self.lengths else self.size
         self.epoch, self.position = 0, 0
+        self._drawn: list[tuple[int, int]] = []
+        self._steps_before, self._exhausted = controller.steps, False
 
     def _order(self) -> list[int]:
         if not self.shuffle:
@@ -56,13 +61,13 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         return torch.randperm(self.size, generator=generator).tolist()
 
-    def _take(self, order: list[int]) -> int:
-        """How many samples the next step has, over all ranks."""
+    def _take(self, order: list[int], position: int) -> int:
+        """How many samples the step that begins there has, over all ranks."""
         workers, wanted = self.controller.workers, self.controller.batch_size
         if self.lengths is None:
             return wanted
         taken = tokens = 0
-        for index in order[self.position :]:
+        for index in order[position:]:
             if taken and tokens + self.lengths[index] > wanted:
                 break
             taken, tokens = taken + 1, tokens + self.lengths[index]
@@ -70,18 +75,45 @@ class BatchSampler(torch.utils.data.Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         rank = distributed.get_rank() if self.controller.workers > 1 else 0
-        order = self._order()
-        while (n := self._take(order)) and self.position + n <= self.size:
+        self._settle()
+        order, position = self._order(), self.position
+        while (n := self._take(order, position)) and position + n <= self.size:
             part = n // self.controller.workers
-            first = self.position + rank * part
-            self.position += n
+            first = position + rank * part
+            position += n
+            self._drawn.append((self.epoch, position))
             yield order[first : first + part]
-        self.epoch, self.position = self.epoch + 1, 0
+        self._drawn[-1:] = [(self.epoch + 1, 0)]
+        self._exhausted = True
+
+    def __len__(self) -> int:
+        if self.lengths is None:
+            return self.size // self.controller.batch_size
+        order, position, batches = self._order(), 0, 0
+        while (n := self._take(order, position)) and position + n <= self.size:
+            position, batches = position + n, batches + 1
+        return batches
+
+    def _settled(self) -> tuple[int, int]:
+        """Epoch and position behind the batches whose steps are done.
+
+        Where a whole epoch was drawn and no step counted, nobody counts, and the epoch is over.
+        """
+        done = min(self.controller.steps - self._steps_before, len(self._drawn))
+        if done <= 0:
+            return self._drawn[-1] if self._exhausted and self._drawn else (self.epoch, self.position)
+        return self._drawn[done - 1]
+
+    def _settle(self) -> None:
+        self.epoch, self.position = self._settled()
+        self._drawn, self._steps_before, self._exhausted = [], self.controller.steps, False
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch and position in it, independent of the number of ranks."""
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
+        """Epoch and position in it, independent of the number of ranks and of what was drawn ahead."""
+        epoch, position = self._settled()
+        return {"epoch": epoch, "position": position, "seed": self.seed}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on in the middle of an epoch."""
         self.epoch, self.position, self.seed = state["epoch"], state["position"], state["seed"]
+        self._drawn, self._steps_before, self._exhausted = [], self.controller.steps, False

@@ -19,24 +19,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..._support.names import nearest
+from .capture import Captured, capturing
+from .inputs import call, cast, check_finite, inputs_and_targets
 
 FloatArray = NDArray[np.float64]
 Loss = Callable[[Any, Any], torch.Tensor]
-
-
-class Captured:
-    """A linear module in the forward pass: its input, its output, and an additive `shift` (zero) of that output.
-
-    `curvature` keeps what `shortcuts.linear_diagonal` has found, once `examined`.
-    """
-
-    def __init__(self) -> None:
-        self.calls, self.examined = 0, False
-        self.curvature: tuple[torch.Tensor, str] | None = None
-        self.x: torch.Tensor
-        self.output: torch.Tensor
-        self.shift: torch.Tensor
-        self.gradient: torch.Tensor
 
 
 class LossGraph:
@@ -46,7 +33,7 @@ class LossGraph:
     """
 
     def __init__(self, model: nn.Module, loss: Loss, batch: Any, names: Sequence[str], dtype: torch.dtype) -> None:
-        x, y = _pair(batch)
+        x, y = inputs_and_targets(batch)
         _refuse_half(model)
         _refuse_random(model)
         self.parameters = {
@@ -54,18 +41,18 @@ class LossGraph:
         }
         self.dtype = dtype
         self.captured: dict[str, Captured] = {}
-        _check_finite(x, "the batch's input")
-        _check_finite(y, "the batch's target")
+        check_finite(x, "the batch's input")
+        check_finite(y, "the batch's target")
         saved = _Saved()
         with saved:
             first = evaluate(model, loss, batch, self.parameters, dtype)[1]
         _check_loss(first, names)
         kept = saved.bytes + sum(p.numel() * p.element_size() for p in self.parameters.values())
-        _refuse_memory(4 * kept, first.device)
+        refuse_memory(4 * kept, first.device)
         again = float(first.detach())
         del first
-        with self._capturing(model):
-            self.prediction, value = evaluate(model, loss, batch, self.parameters, dtype)
+        with capturing(model, self.captured):
+            value = evaluate(model, loss, batch, self.parameters, dtype)[1]
         self.loss = float(value.detach())
         if abs(self.loss - again) > 1e-6 * max(abs(again), 1e-12):
             raise ValueError(
@@ -73,26 +60,6 @@ class LossGraph:
                 "switch off what draws random numbers, such as dropout, with model.eval()"
             )
         self.gradients = self._first_derivatives(value, names)
-
-    @contextmanager
-    def _capturing(self, model: nn.Module) -> Iterator[None]:
-        def hook(name: str) -> Callable[..., torch.Tensor]:
-            def shifted(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-                seen = self.captured.setdefault(name, Captured())
-                seen.calls += 1
-                seen.x, seen.shift = inputs[0].detach(), torch.zeros_like(output, requires_grad=True)
-                seen.output = output + seen.shift
-                return seen.output
-
-            return shifted
-
-        linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-        handles = [module.register_forward_hook(hook(name)) for name, module in linear]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _first_derivatives(self, value: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor | None]:
         wanted = [self.parameters[name] for name in names]
@@ -136,11 +103,11 @@ def evaluate(
     model: nn.Module, loss: Loss, batch: Any, parameters: Mapping[str, torch.Tensor], dtype: torch.dtype
 ) -> tuple[Any, torch.Tensor]:
     """Prediction and loss at other parameters, all in `dtype`, by operations that can be differentiated twice."""
-    x, y = _pair(batch)
-    state = {**parameters, **{name: _cast(b, dtype) for name, b in model.named_buffers()}}
+    x, y = inputs_and_targets(batch)
+    state = {**parameters, **{name: cast(b, dtype) for name, b in model.named_buffers()}}
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _dtype_errors(dtype):
-        prediction = torch.func.functional_call(model, state, (_cast(x, dtype),))
-        return prediction, loss(prediction, _cast(y, dtype))
+        prediction = call(lambda *a, **k: torch.func.functional_call(model, state, a, k), cast(x, dtype))
+        return prediction, loss(prediction, cast(y, dtype))
 
 
 def first_derivatives(
@@ -175,6 +142,8 @@ def derivative(gradient: torch.Tensor, variable: torch.Tensor, direction: torch.
 def layer_names(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
     """Parameters to measure: every matrix that is trained, or those named (a module's name stands for its matrices)."""
     trained = dict(model.named_parameters())
+    first_name = {id(p): name for name, p in trained.items()}
+    tied = {name: first_name[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
     matrices = [name for name, p in trained.items() if p.ndim >= 2 and p.requires_grad]
     if layers is None:
         frozen = [name for name, p in trained.items() if p.ndim >= 2 and not p.requires_grad]
@@ -184,8 +153,9 @@ def layer_names(model: nn.Module, layers: Iterable[str] | None) -> list[str]:
             raise ValueError("the model has no matrix that requires a gradient; name parameters by layers=[...]")
         return matrices
     chosen: list[str] = []
-    for name in [layers] if isinstance(layers, str) else layers:
-        inside = [m for m in matrices if m.startswith(f"{name}.")]
+    for given in [layers] if isinstance(layers, str) else layers:
+        name = tied.get(given, given)
+        inside = [n for alias, n in tied.items() if n in matrices and alias.startswith(f"{name}.")]
         if name in trained:
             if not trained[name].requires_grad:
                 raise ValueError(f"parameter {name!r} is frozen (requires_grad is False); unfreeze it or leave it out")
@@ -217,23 +187,6 @@ class _Saved(torch.autograd.graph.saved_tensors_hooks):
             return tensor
 
         super().__init__(pack, lambda tensor: tensor)
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(f"batch is a {type(batch).__name__}; expected a pair (x, y), used as loss(model(x), y)")
-    return batch[0], batch[1]
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-
-
-def _check_finite(value: Any, what: str) -> None:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        bad = int((~torch.isfinite(value)).sum())
-        if bad:
-            raise ValueError(f"{what} has {bad} of {value.numel()} entries that are not finite; remove or replace them")
 
 
 def _check_loss(value: Any, names: Sequence[str]) -> None:
@@ -289,7 +242,8 @@ def _dtype_errors(dtype: torch.dtype) -> Iterator[None]:
         raise
 
 
-def _refuse_memory(need: int, device: torch.device) -> None:
+def refuse_memory(need: int, device: torch.device) -> None:
+    """Raise MemoryError where a device has less than `need` bytes free."""
     free = free_memory(device)
     if free is not None and need > free:
         raise MemoryError(

@@ -18,6 +18,8 @@ from .graph import Loss, LossGraph, default_dtype, layer_names, no_gradient
 from .shortcuts import linear_diagonal
 
 FloatArray = NDArray[np.float64]
+#: An exact diagonal by units may take this many times the products of an estimate.
+UNITS_WORTH = 10
 
 
 def r_med(
@@ -37,8 +39,9 @@ def r_med(
     """R_med of each parameter matrix at the model's present weights, in float64, without changing the model.
 
     Linear layers behind which rows (samples, or tokens) do not influence each other get their exact diagonal: the
-    output layer of a cross-entropy in one matrix product, others by one Hessian-vector product per unit. Every other
-    layer is estimated by `anisotropic.geometry.estimate_r_med` within its own Hessian block. `RMed.method` says which.
+    output layer of a cross-entropy in one matrix product, others by one Hessian-vector product per unit, if that takes
+    at most 10 times the products of an estimate. Every other layer is estimated by
+    `anisotropic.geometry.estimate_r_med` within its own Hessian block. `RMed.method` says which.
     Exact diagonals are compared with three entries evaluated directly, and dropped for the estimate where they differ.
     Entries below 4 eps times the largest entry of H v, v random signs over all layers, count as structural zeros.
 
@@ -47,10 +50,14 @@ def r_med(
     model : torch.nn.Module
         In evaluation mode if it has dropout or batch norm.
     loss : callable
-        Called as ``loss(model(x), y)``; returns one number.
-    batch : pair (x, y)
+        Called as ``loss(model(x), y)``; returns one number. The output may be a record with ``.logits``.
+    batch : pair (x, y), or dictionary
+        A tuple x is several inputs, ``model(*x)``, a dictionary x named ones, ``model(**x)``. Of a batch that is a
+        dictionary both get everything: ``loss(model(**batch), batch)``, with ``lambda output, batch: output.loss`` for
+        a Hugging Face model that is given its labels.
     layers : names of parameters or modules, optional
-        Every trained matrix by default; a module's name stands for the matrices inside it.
+        Every trained matrix by default; a module's name stands for the matrices inside it, and either name of a tied
+        weight for the one weight, which the result calls by its first name.
     entries, probes, exact, level, width, seed
         Of `anisotropic.geometry.estimate_r_med`.
     dtype : torch.dtype, optional
@@ -84,13 +91,11 @@ def r_med(
     floor = graph.rounding()
     found = {}
     for name in names:
-        diagonal, method = _shortcut(graph, name, floor)
+        diagonal, method = _shortcut(graph, name, floor, UNITS_WORTH * (entries + probes + exact))
         if diagonal is not None:
             found[name] = r_med_of(diagonal, zero_below=floor)._replace(method=method)
             continue
         size = graph.parameters[name].numel()
-        if entries > size and entries != DEFAULT_ENTRIES:
-            raise ValueError(f"entries = {entries} but layer {name!r} has only {size}; expected at most {size}")
         found[name] = estimate_r_med(
             graph.product(name),
             size,
@@ -152,10 +157,14 @@ def _connected(graph: LossGraph, names: list[str], *, named: bool) -> list[str]:
     return [name for name in names if name not in unused]
 
 
-def _shortcut(graph: LossGraph, name: str, floor: float) -> tuple[FloatArray | None, str]:
+def _shortcut(
+    graph: LossGraph, name: str, floor: float, most_units: int | None = None
+) -> tuple[FloatArray | None, str]:
     """Exact diagonal of a linear module's weight or bias, confirmed at its largest entry and two others."""
     module, _, kind = name.rpartition(".")
-    found = linear_diagonal(graph, module, bias=kind == "bias") if kind in ("weight", "bias") else None
+    if kind not in ("weight", "bias"):
+        return None, ""
+    found = linear_diagonal(graph, module, kind == "bias", most_units)
     if found is None:
         return None, ""
     diagonal = found[0].double().cpu().numpy().ravel()

@@ -19,6 +19,7 @@ from torch import nn
 
 from ..statistic import RMed
 from .graph import Loss, default_dtype, first_derivatives, layer_names
+from .inputs import batch_length
 from .measure import r_med
 
 FloatArray = NDArray[np.float64]
@@ -26,7 +27,11 @@ Interval = tuple[float, float]
 
 
 class LayerAnisotropy(NamedTuple):
-    """One layer at one point; intervals have the stated confidence, asymptotically unless `r_med` says otherwise.
+    """One layer at one point.
+
+    `r_med` and `smoothness_interval` hold with the confidence asked for, for finite samples. The other two intervals
+    are the estimate and two standard errors to both sides: a scale, with no confidence claimed. With 4 to 24 batches
+    the one of the noise ratio held in 79 to 100 % of simulated cases, depending on how noise is correlated.
 
     Attributes
     ----------
@@ -37,18 +42,20 @@ class LayerAnisotropy(NamedTuple):
     smoothness_ratio : float
         mean_j |H_jj| / max_j |H_jj|, in [1/d, 1]: the smaller, the more coordinate-wise steps can gain.
     smoothness_interval : (float, float)
+        From the joint intervals of mean and maximum in `r_med`.
     smoothness_dimension : float
         sum_j |H_jj| / max_j |H_jj|.
     row_sum : float
         Mean over random signs s of sum_j |(H s)_j|, by secants of the gradient over the whole model: what a joint move
         of all coordinates feels. Far above d * mean |H_jj|, the diagonal alone understates L.
     row_sum_interval : (float, float)
+        Two standard errors over the signs.
     noise_l1 : float
         ||sigma||_1, sigma_j the standard deviation of one sample's gradient.
     noise_ratio : float
         ||sigma||_1 / (sqrt(d) ||sigma||_2), in [1/sqrt(d), 1].
     noise_interval : (float, float)
-        Jackknife over batches.
+        Two standard errors, by the jackknife over batches.
     noise_dimension : float
         (||sigma||_1 / ||sigma||_2)^2.
     """
@@ -105,14 +112,14 @@ def anisotropy(
     ----------
     model, loss, layers
         As for `r_med`.
-    batches : sequence of at least 3 pairs (x, y) of equal size
+    batches : sequence of at least 3 pairs (x, y), or dictionaries, of equal size
         The curvature is that of the first; the noise comes from the spread of the gradient between them.
     secants : int
         Random sign directions for `row_sum`, at least 2.
     radius : float
         Length of a secant's step in each coordinate, relative to the root mean square of all weights.
     level : float
-        1 - confidence of each interval.
+        1 - confidence of `r_med` and of `smoothness_interval`.
     **options
         Passed to `r_med`.
 
@@ -134,7 +141,7 @@ def anisotropy(
     batches = list(batches)
     if len(batches) < 3 or secants < 2:
         raise ValueError(f"{len(batches)} batches and {secants} secants; expected at least 3 batches and 2 secants")
-    sizes = {len(x) for x, _ in batches}
+    sizes = {batch_length(batch) for batch in batches}
     if len(sizes) > 1:
         raise ValueError(f"the batches have {sorted(sizes)} samples; expected equal sizes")
     batch_size, names = sizes.pop(), layer_names(model, layers)
@@ -145,11 +152,11 @@ def anisotropy(
     found = {}
     for name in names:
         sample = np.stack([g[name] for g in gradients])
-        found[name] = _layer(diagonals[name], rows[name], sample, batch_size, level)
+        found[name] = _layer(diagonals[name], rows[name], sample, batch_size)
     return AnisotropyReport(found, batch_size, _advice(found))
 
 
-def _layer(diagonal: RMed, rows: FloatArray, sample: FloatArray, batch_size: int, level: float) -> LayerAnisotropy:
+def _layer(diagonal: RMed, rows: FloatArray, sample: FloatArray, batch_size: int) -> LayerAnisotropy:
     d = diagonal.size
     ratio = diagonal.mean / diagonal.maximum if diagonal.maximum > 0 else math.nan
     (mean_low, mean_high), (low, high) = diagonal.mean_interval, diagonal.maximum_interval
@@ -159,8 +166,8 @@ def _layer(diagonal: RMed, rows: FloatArray, sample: FloatArray, batch_size: int
     noise = min(1.0, _ratio(l1, l2, d))
     jackknife = np.array([_ratio(a, b, d) for a, b in leave_out])
     k = len(jackknife)
-    half = _student(k - 1, level) * math.sqrt((k - 1) / k * float(np.sum((jackknife - jackknife.mean()) ** 2)))
-    spread = _student(rows.size - 1, level) * float(rows.std(ddof=1)) / math.sqrt(rows.size)
+    half = 2 * math.sqrt((k - 1) / k * float(np.sum((jackknife - jackknife.mean()) ** 2)))
+    spread = 2 * float(rows.std(ddof=1)) / math.sqrt(rows.size)
     return LayerAnisotropy(
         size=d,
         r_med=diagonal,
@@ -178,12 +185,6 @@ def _layer(diagonal: RMed, rows: FloatArray, sample: FloatArray, batch_size: int
 
 def _ratio(l1: float, l2: float, d: int) -> float:
     return l1 / (math.sqrt(d) * l2) if l2 > 0 else math.nan
-
-
-def _student(degrees: int, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 1 - level / 2))
 
 
 def _noise_norms(sample: FloatArray, batch_size: int) -> tuple[float, float]:

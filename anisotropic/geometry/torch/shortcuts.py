@@ -12,39 +12,47 @@ from __future__ import annotations
 
 import torch
 
-from .graph import Captured, LossGraph, derivative
+from .graph import Captured, LossGraph, derivative, refuse_memory
 
 
-def linear_diagonal(graph: LossGraph, name: str, bias: bool) -> tuple[torch.Tensor, str] | None:
-    """Exact diagonal of the weight (or bias) of the linear module `name`, and how; None where rows interact."""
+def linear_diagonal(
+    graph: LossGraph, name: str, bias: bool, most_units: int | None = None
+) -> tuple[torch.Tensor, str] | None:
+    """Exact diagonal of the weight (or bias) of the linear module `name`, and how; None where rows interact.
+
+    Also None where one product per unit would be needed for more than `most_units` of them.
+    """
     seen = graph.captured.get(name)
     if seen is None or seen.calls != 1:
         return None
     if not seen.examined:
-        seen.curvature, seen.examined = _row_curvature(graph, seen), True
+        seen.curvature, seen.examined = _row_curvature(seen, most_units), True
     if seen.curvature is None:
         return None
     per_row, method = seen.curvature
-    return (per_row.sum(dim=0) if bias else per_row.T @ _rows(seen.x) ** 2), method
+    if bias:
+        return per_row.sum(dim=0), method
+    diagonal = per_row.T @ _rows(seen.x) ** 2
+    return diagonal.T if seen.transposed else diagonal, method
 
 
-def _row_curvature(graph: LossGraph, seen: Captured) -> tuple[torch.Tensor, str] | None:
-    """K^i_nn as a (rows, units) matrix and the method, or None where rows interact."""
-    found = softmax_curvature(graph, seen)
+def _row_curvature(seen: Captured, most_units: int | None) -> tuple[torch.Tensor, str] | None:
+    """K^i_nn as a (rows, units) matrix and the method, or None where rows interact or units are too many."""
+    found = softmax_curvature(seen)
     if found is not None:
         return found, "output layer"
+    if most_units is not None and seen.shift.shape[-1] > most_units:
+        return None
     return (unit_curvature(seen), "units") if rows_are_separate(seen) else None
 
 
-def softmax_curvature(graph: LossGraph, seen: Captured) -> torch.Tensor | None:
+def softmax_curvature(seen: Captured) -> torch.Tensor | None:
     """d^2 loss / dz_nc^2 = w_n p_nc (1 - p_nc) where the loss is a cross-entropy of these outputs, else None.
 
-    Recognised by its Hessian, not by its name: for normal v, H v must equal w_n (p * v - p <p, v>) in every row, for
-    some weight w_n; so any reduction, ignored tokens and smoothed labels are covered.
+    Recognised by its Hessian, not by a name or a place in the model: for normal v, H v must equal
+    w_n (p * v - p <p, v>) in every row, for some weight w_n; so any reduction, ignored or shifted tokens, smoothed
+    labels and outputs inside of a record are covered.
     """
-    output = graph.prediction
-    if not isinstance(output, torch.Tensor) or output.numel() != seen.output.numel():
-        return None
     generator = torch.Generator().manual_seed(1)
     v = torch.randn(seen.shift.shape, generator=generator, dtype=torch.float64).to(seen.shift)
     product, v = _rows(derivative(seen.gradient, seen.shift, v)), _rows(v)
@@ -80,13 +88,13 @@ def rows_are_separate(seen: Captured) -> bool:
 
 def unit_curvature(seen: Captured) -> torch.Tensor:
     """K^i_nn as a (rows, units) matrix, for separate rows: one product per unit, which serves all rows at once."""
-    units = seen.shift.shape[-1]
-    columns = []
-    for i in range(units):
-        v = torch.zeros_like(seen.shift)
+    refuse_memory(4 * seen.shift.numel() * seen.shift.element_size(), seen.shift.device)
+    curvature, v = torch.empty_like(_rows(seen.shift)), torch.zeros_like(seen.shift)
+    for i in range(v.shape[-1]):
         v[..., i] = 1.0
-        columns.append(_rows(derivative(seen.gradient, seen.shift, v))[:, i])
-    return torch.stack(columns, dim=1)
+        curvature[:, i] = _rows(derivative(seen.gradient, seen.shift, v))[:, i]
+        v[..., i] = 0.0
+    return curvature
 
 
 def _rows(tensor: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 from ..matching import Trajectory
 from ..statistic import RMed
 from .graph import Loss, layer_names
+from .inputs import call, inputs_and_targets
 from .measure import r_med
 
 
@@ -48,8 +49,8 @@ class Tracker:
         """Evaluate the loss now, and R_med unless levels were given and none has just been reached."""
         with evaluation_mode(self.model):
             with torch.no_grad():
-                x, y = self.loss_batch
-                value = float(self.loss(self.model(x), y))
+                x, y = inputs_and_targets(self.loss_batch)
+                value = float(self.loss(call(self.model, x), y))
             self.recent = [*self.recent, value][-self.smooth :]
             smoothed = float(np.mean(self.recent))
             if self.waiting is not None:
@@ -104,7 +105,7 @@ def track(
         Steps between two evaluations.
     levels : sequence of numbers, optional
         Measure R_med only where the loss first falls to each of these; by default at every evaluation.
-    loss_batch : pair (x, y), optional
+    loss_batch : like `batch`, optional
         Training data on which the loss is evaluated; `batch` by default, often a larger part of the data.
     smooth : int
         Average the loss over this many evaluations (3 with minibatch noise: a first crossing comes too early).

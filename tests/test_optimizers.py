@@ -285,7 +285,7 @@ def test_schedules_follow_their_formulas():
         (lambda: O.adagrad(np.nan), r"step_size\[0\] = nan; expected"),
         (lambda: O.adagrad(np.inf), r"step_size\[0\] = inf; expected finite numbers"),
         (lambda: O.adam("fast"), "step_size = 'fast'; expected a number or an array"),
-        (lambda: O.sgd(np.ones((2, 2))), r"step has shape \(2, 2\); expected a number, shape \(d,\) or a schedule"),
+        (lambda: O.sgd(np.ones((2, 2))), r"step_size has shape \(2, 2\); expected a number, shape \(d,\) or a"),
         (lambda: O.sgd(S.inverse_sqrt(-1.0)), r"step_size\[0\] = -1; expected numbers above 0"),
         (lambda: O.heavy_ball(1.0, 1.0), "momentum = 1; expected a number from 0 to below 1"),
         (lambda: O.rmsprop(1.0, -0.1, eps=1.0), "beta = -0.1; expected a finite number of at least 0"),

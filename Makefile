@@ -27,7 +27,7 @@ study: .venv/core  ## does AdaGrad keep its advantage at large batch size? (unde
 	$(BIN)/python studies/large_batch.py
 
 test: .venv/full  ## the whole test suite, doctests included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/full  ## ruff and mypy
 	$(BIN)/ruff check .

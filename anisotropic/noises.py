@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ._support.names import no_such_name
 from .compiled import random
 from .compiled.leaf import leaf
-from .records import FloatArray, Noise, float_parameter, float_vector
+from .records import FloatArray, Noise, count, float_parameter, float_vector, length
 
 SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
 
@@ -40,6 +40,21 @@ class Probability(NamedTuple):
     p: float
 
 
+class Jumps(NamedTuple):
+    """Standard deviation of one sample and the probability of its rare value."""
+
+    sigma: FloatArray
+    jump_probability: float
+
+
+class Phases(NamedTuple):
+    """Standard deviation of one sample, probability of its rare value, and the number of iterations that have one."""
+
+    sigma: FloatArray
+    jump_probability: float
+    first_phase: float
+
+
 class Relative(NamedTuple):
     """Standard deviation of one sample at gradient zero, and the relative part of its variance."""
 
@@ -48,13 +63,20 @@ class Relative(NamedTuple):
 
 
 def _sigma(sigma: ArrayLike) -> FloatArray:
-    return float_vector(sigma, max(np.size(sigma), 1), "sigma", low=0.0)
+    return float_vector(sigma, length(sigma), "sigma", low=0.0)
 
 
 def _fraction(p: float) -> float:
     number = float_parameter(p, "p")
     if number > 1.0:
         raise ValueError(f"p = {number:g}; expected a probability above 0 and at most 1")
+    return number
+
+
+def _inner_fraction(p: float) -> float:
+    number = _fraction(p)
+    if number == 1.0:
+        raise ValueError("p = 1 leaves no noise; expected a probability strictly between 0 and 1")
     return number
 
 
@@ -98,7 +120,16 @@ def add_sparse(gradient, normals, batch_size, stream, params):
 @leaf
 def add_two_point(gradient, normals, batch_size, stream, params):
     """Add the mean of M samples sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)): one binomial."""
-    p = params.p
+    p = params.jump_probability
+    for j in range(gradient.size):
+        excess = random.binomial(batch_size, p, stream, j) / batch_size - p
+        gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
+
+
+@leaf
+def add_two_phase(gradient, normals, batch_size, stream, params):
+    """Add what `add_two_point` adds in the iterations of the first phase, and the mean of M signs after them."""
+    p = params.jump_probability if stream.step <= params.first_phase else 0.5
     for j in range(gradient.size):
         excess = random.binomial(batch_size, p, stream, j) / batch_size - p
         gradient[j] += params.sigma[j] * excess / math.sqrt(p * (1.0 - p))
@@ -156,11 +187,29 @@ def sparse(sigma: ArrayLike, p: float) -> Noise:
 
 
 def two_point(sigma: ArrayLike, p: float) -> Noise:
-    """Skewed: sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)); 0 < p < 1."""
-    s, p = _sigma(sigma), _fraction(p)
-    if p == 1.0:
-        raise ValueError("p = 1 leaves no noise; expected a probability strictly between 0 and 1")
-    return Noise("two_point", add_two_point, Probability(s, p), sigma=s, law="bounded")
+    """Skewed: sigma sqrt((1-p)/p) with probability p, else -sigma sqrt(p/(1-p)); 0 < p < 1.
+
+    With p of the order of 1/T it is a law of rare jumps: for about T iterations nothing is seen but the small value.
+    """
+    s, p = _sigma(sigma), _inner_fraction(p)
+    return Noise("two_point", add_two_point, Jumps(s, p), sigma=s, law="bounded")
+
+
+def two_phase(sigma: ArrayLike, p: float, first_phase: int) -> Noise:
+    """`two_point` noise in iterations 1 to `first_phase`, `rademacher` noise after them; sigma is the same in both.
+
+    A law that changes with the iteration: it pushes AdaGrad away while its steps are long, then shortens them.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> noise = an.noises.two_phase(1.0, p=0.01, first_phase=100)
+    >>> noise.law, noise.params.first_phase
+    ('bounded', 100.0)
+    """
+    s, p = _sigma(sigma), _inner_fraction(p)
+    phases = Phases(s, p, float(count(first_phase, "first_phase")))
+    return Noise("two_phase", add_two_phase, phases, sigma=s, law="bounded")
 
 
 def affine(sigma: ArrayLike, rho: float) -> Noise:

@@ -5,13 +5,14 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from rounding import EPS
 from scipy import sparse
 
 from anisotropic import datasets, extras
@@ -115,6 +116,30 @@ def test_wrong_files_are_refused_with_their_line(tmp_path, text, message):
         datasets.load(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path, pack):
+    path = tmp_path / "bomb"
+    path.write_bytes(pack(b"1 1:1\n" * 5_000_000))
+    with pytest.raises(ValueError, match=r"bytes and unpacks to more than [0-9,]+; unpack it yourself"):
+        datasets.load(path)
+
+
+def test_a_malformed_line_costs_time_in_proportion(tmp_path):
+    """Counted, not timed: the pattern has one way to read a number, so a match fails without trying others."""
+    from anisotropic.datasets import _LINE, _NUMBER
+
+    for text in (b"12", b"1.5", b".5", b"5.", b"-1e3"):
+        assert re.fullmatch(_NUMBER, text)
+    for text in (b".", b"1..2", b"e3", b"+-1", b""):
+        assert not re.fullmatch(_NUMBER, text)
+    line = b"-1 " + b" ".join(b"%d:1234567890" % i for i in range(1, 5_000)) + b" oops"
+    assert not _LINE.fullmatch(line)  # never ended before
+    path = tmp_path / "x"
+    path.write_bytes(b"1 1:1\n" + line + b"\n")
+    with pytest.raises(ValueError, match="line 2: 'oops' is not of the form index:value"):
+        datasets.load(path)
+
+
 def test_the_number_of_columns_can_be_given(tmp_path):
     path = write(tmp_path, "1 2:1\n-1 3:1\n")
     assert datasets.load(path)[0].shape == (2, 3)
@@ -147,8 +172,9 @@ def test_packaged_sets():
     X, y = datasets.load("breast_cancer")
     assert X.shape == (569, 31)
     dense = X.toarray()
-    np.testing.assert_allclose(dense[:, :30].mean(axis=0), 0.0, atol=1e-14)
-    np.testing.assert_allclose((dense[:, :30] ** 2).mean(axis=0), 1.0, rtol=1e-12)
+    # Means over 569 rows of entries of size 1, taken twice: off by 569 EPS each, in whatever order they are added.
+    np.testing.assert_allclose(dense[:, :30].mean(axis=0), 0.0, atol=2 * 569 * EPS)
+    np.testing.assert_allclose((dense[:, :30] ** 2).mean(axis=0), 1.0, rtol=4 * 569 * EPS)
     np.testing.assert_array_equal(dense[:, 30], 1.0)
     assert (y == 1).sum() == 357  # benign
     X, y = datasets.load("digits")
@@ -187,14 +213,12 @@ def test_known_sets_have_their_published_shape(home, name):
 
 
 @needs_data
-def test_agrees_with_scikit_learn_and_takes_about_a_second(home):
+def test_agrees_with_scikit_learn(home):
     from sklearn.datasets import load_svmlight_file
 
     raw = lzma.decompress(Path(HOME, "libsvm", "a9a.xz").read_bytes())
     assert hashlib.md5(raw).hexdigest() == "fb3596510d780aaf76a06dc721d49662"
-    began = time.process_time()
     X, y = datasets.load("a9a")
-    assert time.process_time() - began < 3.0  # 0.5 s on an idle machine
     from io import BytesIO
 
     theirs, labels = load_svmlight_file(BytesIO(raw))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numba import njit
+from rounding import EPS
 from scipy import stats
 
 import anisotropic as an
@@ -18,6 +19,7 @@ LAWS = {
     "student_t": lambda: N.student_t(SIGMA, 12.0),
     "sparse": lambda: N.sparse(SIGMA, 0.2),
     "two_point": lambda: N.two_point(SIGMA, 0.15),
+    "two_phase": lambda: N.two_phase(SIGMA, 0.15, 7),
     "affine": lambda: N.affine(SIGMA, 0.7),
     "dropout": lambda: N.dropout(0.3),
 }
@@ -83,6 +85,23 @@ def test_one_sample_takes_the_values_of_its_law(name, values, probabilities):
     assert stats.chisquare(counts, np.array(probabilities) * x.size).pvalue > 1e-4
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 10**6])
+def test_two_phases_are_two_laws(batch_size):
+    """The samples here belong to iteration 7: the last of the first phase, or the first of the second one."""
+    same = {"rtol": 1e-12, "atol": 1e-12}
+    first, second = (sample(N.two_phase(SIGMA, 0.15, switch), batch_size, 500) for switch in (7, 6))
+    np.testing.assert_allclose(first, sample(N.two_point(SIGMA, 0.15), batch_size, 500), **same)
+    np.testing.assert_allclose(second, sample(N.rademacher(SIGMA), batch_size, 500), **same)
+    assert not np.allclose(first, second)
+
+
+def test_phases_are_refused_with_a_sentence():
+    with pytest.raises(ValueError, match=r"first_phase = 2.5; expected a whole number of at least 1"):
+        N.two_phase(1.0, 0.1, 2.5)
+    with pytest.raises(ValueError, match="p = 1 leaves no noise"):
+        N.two_phase(1.0, 1.0, 3)
+
+
 def test_a_minibatch_of_signs_is_a_binomial():
     """The mean of 7 signs: 8 values with binomial probabilities; chi-square at 1e-4."""
     x = sample(N.rademacher(SIGMA), 7)[:, 2]
@@ -98,9 +117,9 @@ def test_student_t_samples_have_their_law():
 
 def test_gaussian_and_affine_noise_scale_the_given_normals():
     z = np.random.default_rng(1).normal(size=(10, 3))
-    np.testing.assert_allclose(sample(N.gaussian(SIGMA), 4, 10), GRADIENT + SIGMA / 2 * z, rtol=1e-14)
-    spread = np.sqrt(SIGMA**2 + 0.7 * GRADIENT**2) / 2
-    np.testing.assert_allclose(sample(N.affine(SIGMA, 0.7), 4, 10), GRADIENT + spread * z, rtol=1e-14)
+    for noise, spread in ((N.gaussian(SIGMA), SIGMA), (N.affine(SIGMA, 0.7), np.sqrt(SIGMA**2 + 0.7 * GRADIENT**2))):
+        error = np.abs(sample(noise, 4, 10) - (GRADIENT + spread / 2 * z))
+        assert (error <= 8 * EPS * (np.abs(GRADIENT) + spread / 2 * np.abs(z))).all()  # eight operations at most
 
 
 @pytest.mark.parametrize("name", ["rademacher", "sparse", "two_point", "dropout"])
@@ -159,7 +178,7 @@ def test_records_state_what_bounds_need():
     known = {name: make() for name, make in LAWS.items()}
     assert {name: n.law for name, n in known.items()} == {
         "gaussian": "gaussian", "affine": "gaussian", "student_t": "heavy", "rademacher": "bounded",
-        "sparse": "bounded", "two_point": "bounded", "dropout": "bounded",
+        "sparse": "bounded", "two_point": "bounded", "two_phase": "bounded", "dropout": "bounded",
     }  # fmt: skip
     assert known["affine"].rho == 0.7 and known["dropout"].rho == pytest.approx(1 / 0.3 - 1)
     assert known["gaussian"].rho == known["student_t"].rho == 0.0
@@ -182,7 +201,7 @@ def test_records_state_what_bounds_need():
         (lambda: N.two_point(1.0, 1.0), "p = 1 leaves no noise; expected a probability strictly between"),
         (lambda: N.dropout(np.nan), "p = nan; expected a finite number"),
         (lambda: N.affine(1.0, -0.1), "rho = -0.1; expected a finite number of at least 0"),
-        (lambda: an.Noise("mine", N.add_nothing, law="loud"), "law = 'loud'; expected one of gaussian, bounded"),
+        (lambda: an.Noise("mine", N.add_nothing, law="loud"), "law = 'loud'; expected one of 'gaussian', 'bounded'"),
     ],
 )
 def test_wrong_constants_are_a_sentence(make, message):

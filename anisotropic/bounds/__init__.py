@@ -48,12 +48,15 @@ _FAMILIES = {
     "generalized": ("nonconvex_adagrad_gen",),
     "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
     "separation": ("sgd_separation_lower",),
+    "lower": ("adagrad_lower", "adagrad_every_step_lower", "sgd_every_step_lower"),
+    "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {
     "Bound": "theorem",
     "Requires": "requires",
+    "Form": "forms",
     "Solver": "forms",
     "Source": "sources",
     "StepRule": "derive",
@@ -63,6 +66,10 @@ _TOOLS = {
     "power_law": "comparison",
     "smooth_ratio": "comparison",
     "separation_instance": "separation",
+    "overshoot_instance": "lower",
+    "quick_or_quiet_instance": "lower",
+    "drift_instance": "drift",
+    "two_phase_instance": "drift",
     "strong_growth_constants": "adaptive_batch",
 }
 _MODULES = ("symbols", "measures", "batch_facts")

@@ -84,7 +84,7 @@ def normal_pair(r):
     return as_float(as_bits((c - s) * radius) ^ sign[0]), as_float(as_bits((c + s) * radius) ^ sign[1])
 
 
-@njit(fastmath=EXACT_ORDER, error_model="numpy", nogil=True, cache=True)
+@njit(fastmath=EXACT_ORDER, error_model="numpy", nogil=True, forceinline=True)
 def fill_normals(key0, key1, replica, group, coordinate, replicas, groups, z0, z1, z2, z3):
     """Normals of the steps 4 G + 1, ..., 4 G + 4 of replica R at each lane i: R = replica + replicas[i], G likewise.
 

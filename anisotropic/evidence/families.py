@@ -17,8 +17,8 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems
 from ..bounds import symbols
 from ..bounds.comparison import power_law
-from ..bounds.theorem import Bound, Solver
-from ..records import BatchRule, Objective, Optimizer, Run
+from ..bounds.theorem import Bound
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run
 from .setups import Setup
 
 Axes = dict[str, tuple[float, float]]
@@ -89,8 +89,7 @@ def load_instance(path: str | Path, bound: Bound | None = None, family: Family |
 
 
 def _own_steps(bound: Bound) -> bool:
-    contents = bound.summands.values()
-    used = [c.needs if isinstance(c, Solver) else set().union(*(e.free_symbols for e in c.values())) for c in contents]
+    used = [set(form.needs) for form in bound.summands.values()]
     return any(symbols.step_size in u for u in used)
 
 
@@ -121,7 +120,8 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
-    if "eps" in bound.constants:
+    without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
+    if "eps" in bound.constants and not without:
         axes["log10_eps"] = (-4.0, 2.0)
     if "beta" in bound.constants:
         axes["log10_forgetting"] = (-3.0, -0.01)
@@ -135,6 +135,12 @@ def huber_axes(bound: Bound) -> Axes:
     if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
         for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
             del axes[name]
+    if "jump_probability" in bound.constants:
+        del axes["skew"]
+        axes |= {"log10_p": (-4.0, -0.3), "start": (0.0, 0.0)}  # from the minimizer, so that only the noise counts
+    if "first_phase" in bound.constants:
+        del axes["log2_batch"]
+        axes["log2_first_phase"] = (0.0, 9.0)
     if not _boxed(bound):
         del axes["centre"]
     return axes
@@ -145,6 +151,8 @@ def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     place: dict[str, Any] = {"center": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
     if "L1" in bound.constants:
         return problems.cosh(curvature, 10 ** at["log10_width"], **place)
+    if "Huber" in bound.requires.objectives:
+        return problems.huber(curvature, 10 ** at["log10_width"], **place)
     if "log10_width" in at:
         return problems.pseudo_huber(curvature, 10 ** at["log10_width"], **place)
     return problems.quadratic(curvature, **place)
@@ -168,9 +176,18 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
 def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
     if not bound.requires.batch_test_always_holds:
         return round(2 ** at.get("log2_batch", 0.0))
-    if bound.requires.batch == "norm test":
+    if "norm test" in (bound.requires.batch or ()):
         return batching.norm_test(10 ** at["log10_eta"], form="exact")
     return batching.coordinate_norm_test(10 ** at["log10_eta"], 1e-12, form="exact")
+
+
+def _noise(bound: Bound, at: Mapping[str, float], sigma: FloatArray) -> Noise:
+    if {"gaussian"} & {*bound.requires.laws, *bound.requires.noises}:
+        return noises.gaussian(sigma)
+    rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
+    if "log2_first_phase" in at:
+        return noises.two_phase(sigma, rare, round(2 ** at["log2_first_phase"]))
+    return noises.two_point(sigma, rare)
 
 
 def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
@@ -179,8 +196,7 @@ def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
     f = _objective(bound, at, dim)
     if "log10_sigma" in at:
         sigma = 10 ** at["log10_sigma"] * power_law(dim, at["sigma_decay"])
-        allowed = {*bound.requires.laws, *bound.requires.noises}
-        noise = noises.gaussian(sigma) if "gaussian" in allowed else noises.two_point(sigma, at["skew"])
+        noise = _noise(bound, at, sigma)
     else:
         noise = noises.none()
     base = at.get("centre", 0.0)
@@ -208,11 +224,14 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     if "log2_batch" in at:
         said.insert(1, f"M = {_batch(bound, at)}")
     if "log10_eta" in at:
-        said.append(f"{bound.requires.batch} at {10 ** at['log10_eta']:.3g}")
+        said.append(f"{next(iter(bound.requires.batch or ()))} at {10 ** at['log10_eta']:.3g}")
     if "log10_sigma" in at:
-        noise = huber_setup(bound, at).noise.name
+        noise = huber_setup(bound, at).noise
+        rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
         said.append(f"sigma_j = {profile(10 ** at['log10_sigma'], at['sigma_decay'])}")
-        said.append("gaussian noise" if noise == "gaussian" else f"two-point noise, p = {at['skew']:.2g}")
+        said.append("gaussian noise" if noise.name == "gaussian" else f"two-point noise, p = {rare:.2g}")
+        if "log2_first_phase" in at:
+            said.append(f"signs after {noise.params.first_phase:.0f} iterations")
     if "centre" in at:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")

@@ -95,8 +95,10 @@ def _scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) 
     whole = np.isfinite(values).all(axis=0)
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
     found = {}
-    for term in ["", *(parts[-1] if len(parts[-1]) > 1 else ())]:
-        scaled = [np.where(whole, _scaled(side, parts, bound.kind, term), EVERYTHING) for side in limits]
+    terms = () if bound.kind == "lower" or len(parts[-1]) < 2 else parts[-1]
+    for term in ["", *terms]:
+        lost = NOTHING if bound.kind == "lower" else EVERYTHING  # what a diverged replica says of the bound
+        scaled = [np.where(whole, _scaled(side, parts, bound.kind, term), lost) for side in limits]
         k = int(np.argmax(scaled[1]))
         estimate, low, high = (float(side[k]) for side in scaled)
         found[term] = _Score(low, int(run.steps[k]), form, (estimate, low, high))

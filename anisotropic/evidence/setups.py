@@ -225,6 +225,57 @@ def _sgd_separation_lower() -> Setup:
     return Setup(bounds.sgd_separation_lower, f, optimizers.sgd(2.0), noises.none(), 1.0, 1000, replicas=2)
 
 
+def _adagrad_drift_lower() -> Setup:
+    """Started at the minimizer: what is measured is the work of the noise alone."""
+    from ..bounds.drift import drift_instance
+
+    known = drift_instance(1000)
+    f = problems.huber(known["L"], known["gradient_bound"] / known["L"])
+    noise = noises.two_point(known["sigma"], known["jump_probability"])
+    optimizer = optimizers.adagrad(known["step_size"])
+    return Setup(bounds.adagrad_drift_lower, f, optimizer, noise, 0.0, 1000, replicas=1024, records=1)
+
+
+def _nonconvex_adagrad_lower() -> Setup:
+    """A hundred iterations of rare jumps, then 9,900 of signs; the gradient stays where the jumps have left it."""
+    from ..bounds.drift import two_phase_instance
+
+    known = two_phase_instance(10_000)
+    f = problems.huber(known["L"], known["gradient_bound"] / known["L"])
+    noise = noises.two_phase(known["sigma"], known["jump_probability"], known["first_phase"])
+    optimizer = optimizers.adagrad(known["step_size"], eps=known["eps"], preset="nonconvex")
+    return Setup(bounds.nonconvex_adagrad_lower, f, optimizer, noise, 0.0, 10_000, replicas=256, records=1)
+
+
+def _adagrad_lower() -> Setup:
+    """Starts on both sides of the step size: some coordinates overshoot, others crawl."""
+    f = problems.quadratic(power_law(20, 1.0))
+    start = np.geomspace(0.01, 3.0, 20)
+    return Setup(bounds.adagrad_lower, f, optimizers.adagrad(0.1), noises.none(), start, 1000, replicas=2, records=1)
+
+
+def _adagrad_every_step_lower() -> Setup:
+    """Near the best step size for one far coordinate and 99 that stand at the minimizer, nearly."""
+    from ..bounds.lower import overshoot_instance
+
+    known = overshoot_instance(100, 1000)
+    f, optimizer = problems.quadratic(known["L"]), optimizers.adagrad(0.15)
+    return Setup(
+        bounds.adagrad_every_step_lower, f, optimizer, noises.none(), known["R"], 1000, replicas=2, records=1
+    )
+
+
+def _sgd_every_step_lower() -> Setup:
+    """Noise in one coordinate, distance in 99 others, and a step size twice as long as the best one."""
+    from ..bounds.lower import quick_or_quiet_instance
+
+    known = quick_or_quiet_instance(100, 1000)
+    f, step_size = problems.quadratic(known["L"]), 0.5 / known["L"][0]
+    noise = noises.gaussian(known["sigma"])
+    method = optimizers.sgd(step_size)
+    return Setup(bounds.sgd_every_step_lower, f, method, noise, known["R"], 1000, replicas=1024, records=1)
+
+
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
@@ -245,6 +296,11 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
         for name in ("convex_adagrad_free_separable", "convex_adagrad_norm_free", "pl_adagrad")
     },
     "sgd_separation_lower": _sgd_separation_lower,
+    "adagrad_lower": _adagrad_lower,
+    "adagrad_every_step_lower": _adagrad_every_step_lower,
+    "sgd_every_step_lower": _sgd_every_step_lower,
+    "adagrad_drift_lower": _adagrad_drift_lower,
+    "nonconvex_adagrad_lower": _nonconvex_adagrad_lower,
     "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),
     "adagrad_strong_growth": partial(_strong_growth, "adagrad_strong_growth"),
 }

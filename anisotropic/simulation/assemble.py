@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from ..batching.rules import relative_noise
+from ..compiled.disk import ready
 from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
 from .loop import columns as names_of_columns
 
@@ -36,8 +38,7 @@ def assemble(
     status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
     rule = batch_size if isinstance(batch_size, BatchRule) else None
     known = certified_constants(objective, optimizer, noise, start, int(record[-1]), batch_size)
-    value = getattr(objective.value, "py_func", objective.value) if objective.samples is None else objective.value
-    initial_gap = float(value(start, objective.params)) - minimum
+    initial_gap = _value_at(start, objective) - minimum
     if np.isfinite(initial_gap):
         known["Delta"] = initial_gap
     if rule is not None and rule.exact:
@@ -64,6 +65,17 @@ def facts_of(
         rule={"form": rule.form, **rule.params._asdict()} if rule else {},
         seed=int(seed),
     )
+
+
+@njit
+def _value(value, w, params):
+    return value(w, params)
+
+
+def _value_at(w: FloatArray, objective: Objective) -> float:
+    if objective.samples is None:
+        return float(getattr(objective.value, "py_func", objective.value)(w, objective.params))
+    return float(ready(_value, (objective.value,), (w, objective.params))(w, objective.params))
 
 
 def _gradient_at_minimizer(objective: Objective) -> FloatArray:
@@ -97,6 +109,11 @@ def certified_constants(
             known["G_star"] = _gradient_at_minimizer(objective)
     if objective.gradient_bound is not None and sigma is not None and noise.rho == 0.0 and "M" in known:
         known["G"] = np.sqrt(objective.gradient_bound**2 + known["sigma"] ** 2 / batch_size)
+    if objective.gradient_bound is not None:
+        known["gradient_bound"] = objective.gradient_bound
+    for name in ("jump_probability", "first_phase"):
+        if isinstance(value := getattr(noise.params, name, None), float):
+            known[name] = value
     if objective.generalized_smoothness is not None:
         known["L0"], known["L1"] = objective.generalized_smoothness
     if objective.pl_constant is not None:

@@ -21,11 +21,24 @@ from numpy.typing import ArrayLike
 
 from ..batching.resize import compiled
 from ..batching.rules import bounded
+from ..compiled.disk import ready
 from ..compiled.random import Stream, chi_square, draw_rows, fill_normals
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
+from ..records import (
+    BatchRule,
+    FloatArray,
+    Noise,
+    Objective,
+    Optimizer,
+    Run,
+    Schedule,
+    count,
+    float_vector,
+    seed_number,
+)
 from .assemble import assemble, facts_of
 from .chunks import in_chunks
-from .compatibility import check_rule, check_setup, largest_batch
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .contract import require
 from .layout import make_layout, record_steps
 from .loop import columns, norms
 
@@ -158,12 +171,13 @@ def simulate_local(
     seed: int = 0,
     records: int = 100,
     threads: int | None = None,
+    check: bool = True,
 ) -> Run:
     r"""Simulate workers that take `local_steps` steps each and then average iterates and optimizer states.
 
     Parameters
     ----------
-    objective, optimizer, noise, start, replicas, seed, records, threads
+    objective, optimizer, noise, start, replicas, seed, records, threads, check
         As for `simulate`; every worker has noise of its own. The optimizer has a constant step.
     rounds : int
         Number of averagings; `steps` of the run counts rounds, and its statistics are those of the common point.
@@ -201,16 +215,19 @@ def simulate_local(
     >>> float(run.gap[0, 0]), float(run.samples[0, 0])
     (0.03125, 6.0)
     """
+    check_nouns(objective, optimizer, noise)
     rounds, local_steps = count(rounds, "rounds"), count(local_steps, "local_steps")
-    workers, replicas = count(workers, "workers"), count(replicas, "replicas")
+    workers, replicas, seed = count(workers, "workers"), count(replicas, "replicas"), seed_number(seed)
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    first_batch = rule.start if rule else batch_number(batch_size)
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     _check(rule, test, workers, optimizer, noise, rounds * local_steps)
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if check:
+        require(objective, optimizer, noise, rule=rule, start=w1)
     shift = _offsets(offsets, workers, objective.dim)
     record = record_steps(rounds, count(records, "records"))
     layout = make_layout(objective, optimizer, noise, w1, record, batch_size, seed, alone=True)
@@ -221,8 +238,11 @@ def simulate_local(
     )  # fmt: skip
     out = np.full((replicas, record.size, len(columns())), np.nan)
 
+    given = (*layout[1:], meeting)
+    compiled_kernel = ready(local_trajectories, functions, (*given, 0, 0, out, np.zeros(2, np.int64)))
+
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
-        local_trajectories(*functions, *layout[1:], meeting, first, last, out, signal)
+        compiled_kernel(*given, first, last, out, signal)
 
     in_chunks(kernel, replicas, rounds, threads=threads)
     facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from anisotropic import bounds
+from anisotropic.bounds.lower import TIGHT
 
 positive = st.floats(0.05, 20)
 vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
 CONSTANTS = st.fixed_dictionaries(
-    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star"), vectors)
+    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "gradient_bound"), vectors)
     | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0.01, 2), "delta": st.floats(0.001, 0.5)}
     | {"Delta": positive, "beta": st.floats(0.3, 0.99), "relative": st.floats(0.05, 1)}
+    | {"jump_probability": st.floats(1e-4, 0.9), "first_phase": st.floats(1, 100)}
 )
 SCALE = st.floats(0.1, 10)
 NAMES = list(bounds)
@@ -24,7 +26,15 @@ DIAGONAL = {
     "convex_adagrad_hp",
     "convex_adagrad_nonsmooth",
     "convex_adagrad_free_separable",
+    "adagrad_drift_lower",
+    "adagrad_lower",
 }
+#: Bounds with conditions that random constants would not meet.
+NO_EPS = {"adagrad_lower", "adagrad_every_step_lower"}
+ENCLOSED = {"sgd_every_step_lower"}
+ONE_SAMPLE = {"nonconvex_adagrad_lower"}
+#: What may rise with T: started below its noise floor, the gap grows towards it; a first step may end farther away.
+MAY_RISE = {"pl_sgd", "adagrad_lower", "adagrad_every_step_lower", "adagrad_drift_lower", "nonconvex_adagrad_lower"}
 NOISE_TERMS = {"noise", "cross", "deviation", "noise floor"}
 
 
@@ -36,12 +46,20 @@ def ready(name, c):
         c["step_size"] = c["relative"] * (
             0.5 / c["L1"].max() if name == "nonconvex_adagrad_gen" else 0.9 / c["L"].max() if "sgd" in name else 3.0
         )
+    c |= {"eps": 0.0} if name in NO_EPS else {}
+    c |= {"M": 1.0} if name in ONE_SAMPLE else {}
     return {k: v for k, v in c.items() if k in b.constants}
+
+
+def usable(b, c):
+    """The forms whose own conditions these constants meet."""
+    return [form for form in b.forms if not b.broken_conditions(form, **c)]
 
 
 def scaled(name, c, factor=1.0, a=1.0):
     """The constants of factor * f(a u) as a function of u."""
     both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
+    both |= {"gradient_bound": (1, 1)}
     powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
     powers["step_size"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
     return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}
@@ -58,7 +76,7 @@ def of_gradient(b):
 def test_scaling_the_function_scales_the_bound(name, c, factor):
     b, c = bounds[name], ready(name, c)
     power = max(of_gradient(b), 1)
-    for form in b.forms:
+    for form in usable(b, c):
         assert b(form, **scaled(name, c, factor=factor)) == pytest.approx(factor**power * b(form, **c), rel=1e-7)
 
 
@@ -68,7 +86,7 @@ def test_scaling_the_function_scales_the_bound(name, c, factor):
 def test_rescaling_the_coordinates_scales_gradients_only(name, c, a):
     b, c = bounds[name], ready(name, c)
     a = a if name in DIAGONAL else a[0]
-    for form in b.forms:
+    for form in usable(b, c):
         expected = b(form, **c) * (a ** of_gradient(b) if of_gradient(b) else 1.0)
         assert b(form, **scaled(name, c, a=a)) == pytest.approx(expected, rel=1e-7)
 
@@ -78,21 +96,21 @@ def test_rescaling_the_coordinates_scales_gradients_only(name, c, a):
 @given(c=CONSTANTS, more=st.floats(1, 100))
 def test_terms_sum_and_a_larger_batch_never_hurts(name, c, more):
     b, c = bounds[name], ready(name, c)
-    for form in b.forms:
+    for form in usable(b, c):
         value, terms = b(form, **c), b.terms(form, **c)
         assert (value > 0 or b.kind == "lower") and sum(terms.values()) == pytest.approx(value, rel=1e-12)
         assert all(t >= 0 for t in terms.values())
-        if "M" in c:
-            assert b(form, **(c | {"M": more * c["M"]})) <= value * (1 + 1e-9)
+        if "M" in c and name not in ONE_SAMPLE:
+            room = 2 * TIGHT if name in ENCLOSED else 1e-9
+            assert b(form, **(c | {"M": more * c["M"]})) <= value * (1 + room)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "pl_sgd"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in MAY_RISE])
 @settings(max_examples=6, deadline=None)
 @given(c=CONSTANTS, more=st.floats(100, 1e4))
 def test_the_bound_falls_with_the_number_of_updates_to_its_floor(name, c, more):
-    """pl_sgd may rise: started below its noise floor, the gap grows towards it."""
     b, c = bounds[name], ready(name, c)
-    for form in b.forms:
+    for form in usable(b, c):
         assert b(form, **(c | {"T": more * c["T"]})) <= b(form, **c) * (1 + 1e-9)
 
 
@@ -111,11 +129,15 @@ NOISY = [n for n in NAMES if "sigma" in bounds[n].constants]
 @given(c=CONSTANTS)
 def test_without_noise_the_noise_terms_vanish(name, c):
     b, c = bounds[name], ready(name, c)
-    for form in b.forms:
+    for form in usable(b, c):
         quiet = b.terms(form, **(c | {"sigma": 0.0}))
         idle = {term: value for term, value in quiet.items() if term in NOISE_TERMS}
         assert idle and all(value <= 1e-12 * sum(quiet.values()) for value in idle.values())
         assert quiet["bias"] > 0 or name == "pl_sgd", "geometric decay may underflow"
+
+
+#: Forms that hold under a condition of their own, or that are the smaller one for large T only.
+APART = {"late", "first"}
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if len(bounds[n].forms) > 1 and n != "nonconvex_adagrad"])
@@ -123,7 +145,7 @@ def test_without_noise_the_noise_terms_vanish(name, c):
 @given(c=CONSTANTS)
 def test_forms_are_ordered_loosest_first(name, c):
     b, c = bounds[name], ready(name, c)
-    values = [b(form, **c) for form in b.forms]
+    values = [b(form, **c) for form in b.forms if form not in APART]
     assert all(x >= y * (1 - 1e-9) for x, y in zip(values, values[1:], strict=False))
 
 

@@ -75,15 +75,16 @@ class Lanes(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """First batch; rows of a finite sum or 0; room for drawn rows; slots of the schedule; row of the accumulator in the
-    state or -1; slots of the batch rule; whether rows are drawn with replacement; whether statistics are taken at every
-    step, or only at the records (running means are then NaN).
+    """First batch; rows of a finite sum or 0; room for drawn rows; slots of the schedule; whether it reads the value;
+    row of the accumulator in the state or -1; slots of the batch rule; whether rows are drawn with replacement; whether
+    statistics are taken at every step, or only at the records (running means are then NaN).
     """
 
     first_batch: int
     population: int
     room: int
     schedule_slots: int
+    watched: bool
     accumulator: int
     rule_slots: int
     replace: bool
@@ -171,6 +172,7 @@ def make_layout(
         (objective.samples or 0) if rows else 0,
         cap if rows else 0,
         schedule.slots if schedule else 1,
+        _watched(optimizer),
         names.index("accumulator") if "accumulator" in names else -1,
         rule.slots if rule else 0,
         noise.replace,
@@ -186,6 +188,10 @@ def _base(optimizer: Optimizer, dim: int) -> FloatArray:
     return float_vector(values, dim, "step_size", strict=True, low=0.0)
 
 
+def _watched(optimizer: Optimizer) -> bool:
+    return isinstance(optimizer.step_size, Schedule) and reads(optimizer.step_size.factor, "value")
+
+
 def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[int, int]:
     """Lanes of a block, and steps that it takes, where each replica runs by itself.
 
@@ -194,9 +200,7 @@ def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[in
     only where the state has left the cache.
     """
     d, most = objective.dim, TOGETHER + 64
-    if isinstance(optimizer.step_size, Schedule) and reads(optimizer.step_size.factor, "value"):
-        whole = True
-    if whole or not objective.coordinatewise or d <= (most if optimizer.coordinatewise else 4096):
+    if whole or _watched(optimizer) or not objective.coordinatewise or d <= (most if optimizer.coordinatewise else 4096):
         return d, 4
     if not optimizer.coordinatewise:
         return 1024, 1
@@ -206,9 +210,9 @@ def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[in
 def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *, alone: bool, whole: bool) -> Lanes:
     """Where everything lies: replicas joined unless `alone`, long vectors in blocks unless `whole`."""
     d = objective.dim
-    tile = 1 if alone else min(32, max(1, TOGETHER // d))
+    tile = 1 if alone or d > TOGETHER // 2 else 2 ** min(5, int(np.log2(1.5 * TOGETHER / d)))
     n, groups = tile * d, max(1, -(-TOGETHER // (tile * d)))
-    width, span = (n, 4 * groups) if n <= TOGETHER else _blocks(objective, optimizer, alone or whole)
+    width, span = (n, 4 * groups) if tile > 1 or n <= TOGETHER else _blocks(objective, optimizer, alone or whole)
     state = np.tile(initial_state(optimizer, d), (1, tile))
     piece = width if optimizer.coordinatewise else d
     lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))

@@ -21,7 +21,7 @@ from ..compiled.random import Stream, draw_rows
 from ..compiled.views import matrix, part, share
 
 #: Columns of the kernel's output at a record; then follow the user's measures, running means, and theirs.
-NOW = ("value", "last_gradient_l2_squared", "average_value", "accumulator", "batch_size", "samples")
+NOW = ("value", "average_value", "last_gradient_l2_squared", "accumulator", "batch_size", "samples")
 MEANS = ("mean_value", "gradient_l1", "gradient_l2", "gradient_l2_squared")
 
 
@@ -98,7 +98,7 @@ def settle(statistics, sums, failed, first_step, count, record, k, r, last, mean
         now = part(statistics, s * width * tile, ahead * tile)
         seen = part(statistics, (s * width + ahead) * tile, (width - ahead) * tile)
         for b in range(tile):
-            value, square = now[b], now[tile + b]
+            value, square = now[b], now[2 * tile + b]
             seen[b], seen[2 * tile + b], seen[3 * tile + b] = value, np.sqrt(square), square
             failed[b] += (value - value) + (square - square)  # stays NaN once one of them is not finite
         if recording:
@@ -145,10 +145,10 @@ def trajectories(
     ahead, own, groups = wide // 2 + 1, wide // 2 - 5, lanes.group.size // min(width, n)
     rows, slots = lanes.state.size // n, setting.schedule_slots
     held = width if lanes.together else n
-    w, total, state, step_size = np.empty(n), np.empty(n), np.empty(lanes.state.size), lanes.step_size
+    w, total, state, step_size = np.empty(n + width), np.empty(n), np.empty(lanes.state.size), lanes.step_size
     if factor is not None:
         step_size = np.empty(n)
-    g, z, average, extra = np.empty(held), np.empty(4 * groups * held), np.empty(d), np.empty(own)
+    g, z, extra = np.empty(held), np.empty(4 * groups * held), np.empty(own)
     statistics, memory = np.empty(span * tile * wide), np.empty(tile * (5 + own + slots) + setting.rule_slots * d)
     failed, sums = part(memory, 0, tile), part(memory, tile, tile * (4 + own))
     history = matrix(memory, tile * (5 + own + slots), setting.rule_slots, d)
@@ -167,8 +167,6 @@ def trajectories(
         for first_step in range(1, steps + 2, span):
             count = min(span, steps + 2 - first_step)
             samples = before
-            for i in range(count * tile * wide):
-                statistics[i] = 0.0
             for low in range(0, n, width):
                 if signal[0] != 0:
                     return
@@ -185,47 +183,44 @@ def trajectories(
                     t = first_step + s
                     recording = t - 1 == record[here]
                     here += recording
-                    observing = setting.means or recording or t == 1
-                    needed = watching = observing
+                    needed = watching = setting.means or setting.watched or recording or t == 1
                     if sample_gradient is None:
                         needed = True
                     if resize is not None:
                         needed = True
-                    if factor is not None:
-                        watching = True
                     if needed:
                         for b in range(0, size, stretch):
                             gradient(part(wb, b, stretch), po, part(gb, b, stretch))
+                    now = part(statistics, s * tile * wide, tile * wide)
+                    if recording:
+                        mean_before(part(total, low, size), wb, t - 1, part(w, n, size))
+                    for b in range((1 + recording) * tile if watching else 0):
+                        at = low if b < tile else n - tile * segment  # behind the iterates lies their mean
+                        now[b] = value(part(w, at + b * segment, segment), po) + (now[b] if low else 0.0)
                     for b in range(tile if watching else 0):
-                        wr, gr = part(wb, b * segment, segment), part(gb, b * segment, segment)
-                        now = part(statistics, s * tile * wide + b, tile * wide - b)
-                        if observing:
-                            l1, l2_squared = norms(gr)
-                            now[0] += value(wr, po)
-                            now[tile] += l2_squared
-                            now[(ahead + 1) * tile] += l1
-                            if measure is not None:
-                                measure(wr, gr, po, extra)
-                                for i in range(own):
-                                    now[(6 + i) * tile] = now[(ahead + 4 + i) * tile] = extra[i]
-                        if recording:
-                            mean = part(average, 0, segment)
-                            mean_before(part(total, low + b * segment, segment), wr, t - 1, mean)
-                            now[2 * tile] += value(mean, po)
-                            now[4 * tile], now[5 * tile] = used, samples
+                        gr = part(gb, b * segment, segment)
+                        l1, l2_squared = norms(gr)
+                        now[2 * tile + b] = l2_squared + (now[2 * tile + b] if low else 0.0)
+                        now[(ahead + 1) * tile + b] = l1 + (now[(ahead + 1) * tile + b] if low else 0.0)
+                        if measure is not None:
+                            measure(part(wb, b * segment, segment), gr, po, extra)
+                            for i in range(own):
+                                now[(6 + i) * tile + b] = now[(ahead + 4 + i) * tile + b] = extra[i]
+                    for b in range(tile if recording else 0):
+                        others = now[3 * tile + b] if low else 0.0
+                        now[3 * tile + b], now[4 * tile + b], now[5 * tile + b] = np.nan, used, samples
+                        if setting.accumulator >= 0:
                             lane = low + b * segment
                             at = low if lanes.together else lane - lane % d
-                            if setting.accumulator < 0:
-                                now[3 * tile] = np.nan
-                            else:
-                                row = at * rows + setting.accumulator * reach
-                                now[3 * tile] += sum_of(part(state, row + lane - at, segment))
-                        if factor is not None:
+                            row = part(state, at * rows + setting.accumulator * reach + lane - at, segment)
+                            now[3 * tile + b] = others + sum_of(row)
+                    if factor is not None:
+                        for b in range(tile):
                             if low == 0:
                                 own_slots = part(memory, tile * (5 + own) + b * slots, slots)
-                                now[ahead * tile] = factor(t, now[0], own_slots, params.schedule)
+                                now[ahead * tile + b] = factor(t, now[b], own_slots, params.schedule)
                             for j in range(low + b * segment, low + b * segment + segment):
-                                step_size[j] = lanes.step_size[j] * now[ahead * tile]
+                                step_size[j] = lanes.step_size[j] * now[ahead * tile + b]
                     if t > steps:
                         break
                     stream = Stream(key[0], key[1], r, t)

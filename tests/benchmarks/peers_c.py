@@ -61,7 +61,7 @@ def prepare(flags: str, cell: Cell):
         "lo": np.full(d, -1.0),
         "hi": np.full(d, 1.0),
         "polynomial": np.array([getattr(random, f"A{i}") for i in range(11)]),
-        "drawn": beside(cell.normals(), 8 if d < 64 else 1) if cell.drawn else np.zeros((4, 1)),
+        "drawn": beside(cell.normals(), 32 if d < 64 else 1) if cell.drawn else np.zeros((4, 1)),
     }
     key = random.key_words(SEED)
     problem = Problem(

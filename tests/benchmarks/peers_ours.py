@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from cells import ADAGRAD_EPS, ADAM, BATCH, CENTRE, SEED, STEP, Cell
 
 import anisotropic as an
-from anisotropic.compiled.random import fill_normals
 from anisotropic.simulation import loop
-from anisotropic.simulation.layout import make_plan
-
-
-class Drawn(NamedTuple):
-    """Standard deviations, normals of four steps in a flat row each, and d."""
-
-    sigma: np.ndarray
-    normals: np.ndarray
-    dim: int
+from anisotropic.simulation.layout import make_layout
 
 
 @an.leaf
-def add_drawn(gradient, normals, batch_size, stream, params):
-    """Add normals that were drawn beforehand."""
-    start = stream.replica * params.dim
-    row = params.normals[(stream.step - 1) & 3, start : start + gradient.size]
-    scale = 1.0 / np.sqrt(batch_size)
-    for j in range(gradient.size):
-        gradient[j] += scale * params.sigma[j] * row[j]
+def take_drawn(table, dim, replica, group, coordinate, replicas, groups, z0, z1, z2, z3):
+    """Normals drawn beforehand in the place of the sampler, which gets the table in the place of the key."""
+    lanes = z0.size // (groups[-1] + 1)
+    start = replica * dim + coordinate[0]
+    for first in range(0, z0.size, lanes):
+        for i in range(lanes):
+            z0[first + i], z1[first + i] = table[0, start + i], table[1, start + i]
+            z2[first + i], z3[first + i] = table[2, start + i], table[3, start + i]
 
 
 def optimizer(method):
@@ -43,23 +33,20 @@ def optimizer(method):
 def prepare(cell: Cell):
     """See `cells.Peer`."""
     objective = an.problems.quadratic(cell.curvature, center=CENTRE, box=(-1.0, 1.0))
-    sigma = np.sqrt(cell.curvature)
-    noise = an.noises.gaussian(sigma)
+    noise = an.noises.gaussian(np.sqrt(cell.curvature))
+    start, method = np.zeros(cell.dim), optimizer(cell.method)
+    layout = make_layout(objective, method, noise, start, cell.record, BATCH, SEED, means=cell.theory)
     if cell.drawn:
-        table = cell.normals().reshape(4, -1)
-        noise = an.Noise("drawn", add_drawn, Drawn(sigma, table, cell.dim), sigma=sigma, coordinatewise=True)
-    start = np.zeros(cell.dim)
-    plan = make_plan(objective, optimizer(cell.method), noise, start, cell.record, BATCH, SEED, {}, cell.theory)
-    parameters, arrays, sizes, switches, key, record = plan.arguments
-    out = np.empty((cell.replicas, record.size, plan.columns))
-    columns = [loop.COLUMNS.index(n) for n in (
+        functions = (*layout.functions[:3], take_drawn, *layout.functions[4:])
+        layout = layout._replace(functions=functions, key=(cell.normals().reshape(4, -1), cell.dim))
+    names = loop.columns()
+    columns = [names.index(n) for n in (
         "value", "mean_value", "average_value", "gradient_l1", "gradient_l2_squared", "last_gradient_l2_squared"
     )]  # fmt: skip
-
-    functions = tuple(None if cell.drawn and f is fill_normals else f for f in plan.functions)
+    out, signal = np.full((cell.replicas, cell.record.size, len(names)), np.nan), np.zeros(2, np.int64)
 
     def run():
-        loop.trajectories(*functions, parameters, arrays, sizes, switches, key, record, 0, cell.replicas, out)
+        loop.trajectories(*layout.functions, *layout[1:], 0, cell.replicas, out, signal)
         return out[:, -1, columns]
 
     return run

@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint verify verdicts search docs bench studies-quick clean
+.PHONY: help study test lint verify verdicts search docs bench kills studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -50,6 +50,9 @@ docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 
 bench: .venv/bench  ## speed against peers, as ratios in one run
 	$(BIN)/python tests/benchmarks/run.py
+
+kills: .venv/full  ## a thousand kills of running studies, into docs/survival.json (about half an hour)
+	$(BIN)/python tests/kills.py 1000
 
 clean:  ## remove what the targets made
 	rm -rf .venv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

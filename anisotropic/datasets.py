@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import re
@@ -16,7 +17,7 @@ import zlib
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from scipy import sparse
@@ -31,14 +32,18 @@ SPLITS = (".t", ".tr", ".val", ".scale")
 FOLDERS = ("", "libsvm")
 HOME_VARIABLE = "ANISOTROPIC_DATA_HOME"
 
-_NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+#: A file that unpacks to more, or to more than `STEEPEST` times its size, is refused before it fills the memory.
+LARGEST = 16 * 2**30
+STEEPEST = 2_000
+
+_NUMBER = rb"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rb"\d+:" + _NUMBER)
 _LINE = re.compile(rb"\s*" + _NUMBER + rb"(?:\s+\d+:" + _NUMBER + rb")*\s*")
 _LABEL = re.compile(_NUMBER)
-_DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": lzma.decompress,
+_OPEN: dict[bytes, Callable[[io.BytesIO], Any]] = {
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 
 
@@ -124,14 +129,27 @@ def _unknown(name: str) -> Exception:
     return ValueError(f"no data set or file is called {name!r}{hint} (names were looked up in {where})")
 
 
+def _at_most(room: int, file: IO[bytes]) -> bytearray:
+    """What a file holds, up to one byte more than `room`."""
+    content = bytearray()
+    while len(content) <= room and (piece := file.read(min(2**22, room + 1 - len(content)))):
+        content += piece
+    return content
+
+
 def _content(path: Path) -> bytes:
     raw = path.read_bytes()
-    for magic, decompress in _DECOMPRESS.items():
+    room = min(LARGEST, max(2**24, STEEPEST * len(raw)))
+    for magic, opened in _OPEN.items():
         if raw.startswith(magic):
             try:
-                return decompress(raw)
+                with opened(io.BytesIO(raw)) as file:
+                    content = _at_most(room, file)
             except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
                 raise ValueError(f"{path} cannot be decompressed ({error}); is the file complete?") from error
+            if len(content) > room:
+                raise ValueError(f"{path} has {len(raw):,} bytes and unpacks to more than {room:,}; unpack it yourself")
+            return bytes(content)
     return raw
 
 

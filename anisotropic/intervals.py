@@ -15,7 +15,8 @@ tails, hence the farther one. For left-skewed values the two sides change roles.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -255,23 +256,57 @@ def proportion_interval(successes: int, trials: int, level: float = 0.05) -> Int
     return Interval(k / n, low, high, "Clopper-Pearson", level)
 
 
+def _at_most(sample: int, population: int | None, marked: int | None, share: float) -> FloatArray:
+    """P(X <= j), j = 0..sample: how many of `marked` among `population` a sample without replacement holds.
+
+    For an infinite population, a binomial with probability `share`.
+    """
+    from scipy.special import bdtr, gammaln
+
+    def log_choose(n: Any, k: Any) -> Any:
+        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+    j = np.arange(sample + 1.0)
+    if population is None or marked is None:
+        return bdtr(j, sample, share)
+    possible = (j <= marked) & (sample - j <= population - marked)
+    inside = np.where(possible, j, max(0, sample - (population - marked)))
+    rest = log_choose(population - marked, sample - inside) - log_choose(population, sample)
+    log = np.where(possible, log_choose(marked, inside) + rest, -np.inf)
+    return np.minimum(np.cumsum(np.exp(log)), 1.0)
+
+
+def quantile_ranks(size: int, probability: float, level: float, population: int | None = None) -> tuple[int, int]:
+    """Ranks, from 1, of the two values of a sorted sample between which a quantile lies; 0 and size + 1 are no value.
+
+    The quantile of a population of N, from which the sample was drawn without replacement, is its ceil(q N)-th smallest
+    value, for q = 1/2 and even N anything between the two middle ones.
+
+    >>> quantile_ranks(100, 0.5, 0.05), quantile_ranks(100, 0.5, 0.05, population=100)
+    ((40, 61), (50, 51))
+    """
+    first = last = None
+    if population is not None:
+        middle = probability == 0.5
+        first = (population + 1) // 2 if middle else math.ceil(probability * population)
+        last = population // 2 + 1 if middle else first
+    below = _at_most(size, population, first, probability)
+    strictly_below = _at_most(size, population, None if last is None else last - 1, probability)
+    return int(np.sum(below <= level / 2)), int(np.argmax(strictly_below >= 1 - level / 2)) + 1
+
+
 def quantile_limits(x: FloatArray, probability: float, level: float) -> Limits:
     """Limits of a quantile of each column of `x`, by order statistics: Clopper-Pearson read the other way round.
 
     The lower limit exceeds b exactly where the Clopper-Pearson lower limit of P(x > b) exceeds 1 - `probability`, and
     the upper limit is below b exactly where its upper limit is. A limit that the sample cannot give is infinite.
     """
-    from scipy.special import bdtr
-
     n = x.shape[0]
-    counts = np.arange(n + 1)
-    below = bdtr(counts, n, probability)
-    lower_rank = int(np.searchsorted(below, level / 2, side="right"))
-    upper_rank = int(np.searchsorted(below, 1 - level / 2, side="left"))
+    lower_rank, upper_rank = quantile_ranks(n, probability, level)
     ordered = np.sort(x, axis=0)
     nothing = np.full(x.shape[1], np.inf)
     low = ordered[lower_rank - 1] if lower_rank > 0 else -nothing
-    high = ordered[upper_rank] if upper_rank < n else nothing
+    high = ordered[upper_rank - 1] if upper_rank <= n else nothing
     estimate = ordered[min(int(np.ceil(probability * n)), n) - 1]
     return Limits(estimate, low, high)
 

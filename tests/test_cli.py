@@ -220,13 +220,40 @@ class TestBounds:
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),
+            ("--L 1 --sigma 1 --R 1 --T 0.5 --M 1", "--T 0.5: expected a number of updates, at least 1"),
+            ("--L 1 --sigma 1 --R 1 --T 1 --M 0.1", "--M 0.1: expected a number of samples in a batch, at least 1"),
+            ("--L @/dev/zero", "--L: cannot read numbers from /dev/zero: it is not a regular file"),
+            ("--L @texts.npy", "--L: cannot read numbers from texts.npy: could not convert string to float"),
+            ("--L @promise.npy", "--L: cannot read numbers from promise.npy: mmap length is greater than file size"),
+            ("--L @nested.json", "--L: cannot read numbers from nested.json: "),
             ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --step_size 2", "convex_sgd does not apply: step_size <="),
             ("--L 1 --sigma 1 --R 1 --T 1 --M 1 --form best", "has no form 'best'; it has simple"),
         ],
     )
     def test_wrong_constants(self, folder, capsys, words, message):
+        np.save("texts.npy", np.array(["a"]))
+        with open("promise.npy", "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+        Path("nested.json").write_text("[" * 100_000)
         code, out, err = ask(capsys, "bounds", "evaluate", "convex_sgd", *words.split())
         assert code == 2 and out == "" and message in err.replace("\n", " ")
+
+
+    def test_a_file_that_is_too_large(self, folder, capsys, monkeypatch):
+        monkeypatch.setattr(sys.modules["anisotropic.cli.bounds"], "LARGEST_FILE", 10)
+        Path("L.csv").write_text("1," * 10)
+        code, _, err = ask(capsys, "bounds", "evaluate", "convex_sgd", "--L", "@L.csv")
+        assert code == 2 and "it has 20 bytes; expected at most 10" in err.replace("\n", " ")
+
+    def test_a_probability_is_below_one(self, capsys):
+        given = {"Delta": 1, "L": 1, "T": 100, "delta": 1000, "eps": 1, "rho": 1, "step_size": 1}
+        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        code, _, err = ask(capsys, "bounds", "evaluate", "adagrad_norm_strong_growth", *words)
+        assert code == 2 and "delta = 1000; expected a finite number above 0 and below 1" in err.replace("\n", " ")
+
+    def test_an_option_in_place_of_a_command(self, capsys):
+        code, _, err = ask(capsys, "bounds", "--", "--latex")
+        assert code == 2 and "no command is called '--latex'" in err
 
 
 class TestSearch:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -113,6 +114,30 @@ def test_the_larger_label_is_plus_one(tmp_path, low, high):
 def test_wrong_files_are_refused_with_their_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         datasets.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path, pack):
+    path = tmp_path / "bomb"
+    path.write_bytes(pack(b"1 1:1\n" * 5_000_000))
+    with pytest.raises(ValueError, match=r"bytes and unpacks to more than [0-9,]+; unpack it yourself"):
+        datasets.load(path)
+
+
+def test_a_malformed_line_costs_time_in_proportion(tmp_path):
+    """Counted, not timed: the pattern has one way to read a number, so a match fails without trying others."""
+    from anisotropic.datasets import _LINE, _NUMBER
+
+    for text in (b"12", b"1.5", b".5", b"5.", b"-1e3"):
+        assert re.fullmatch(_NUMBER, text)
+    for text in (b".", b"1..2", b"e3", b"+-1", b""):
+        assert not re.fullmatch(_NUMBER, text)
+    line = b"-1 " + b" ".join(b"%d:1234567890" % i for i in range(1, 5_000)) + b" oops"
+    assert not _LINE.fullmatch(line)  # never ended before
+    path = tmp_path / "x"
+    path.write_bytes(b"1 1:1\n" + line + b"\n")
+    with pytest.raises(ValueError, match="line 2: 'oops' is not of the form index:value"):
+        datasets.load(path)
 
 
 def test_the_number_of_columns_can_be_given(tmp_path):

@@ -48,7 +48,7 @@ LAYERS = {
     "noise_scale": Row("records", "numpy scipy"),
     "bounds": Row("records", "numpy sympy", "scipy"),
     "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy", "cvxpy PEPit clarabel"),
-    "geometry": Row(BELOW, "numpy numba", "scipy"),
+    "geometry": Row(f"{BELOW} intervals", "numpy numba", "scipy"),
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
     "datasets": Row("records", "numpy scipy", "sklearn"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),

@@ -89,6 +89,15 @@ class TestCommand:
         assert "the cells are stored, but the figures and tables of fake need more of the grid: axis 'optimizer'" in err
         assert len(calls(fake)) == 6
 
+    def test_a_grid_that_fails_everywhere_keeps_the_summary(self, fake, capsys):
+        assert main(fake, ["--quick", "--quiet"]) == 0
+        fake.write_text(FAKE.replace("    time.sleep(WAIT)", "    assert optimizer != 'lion'"))
+        assert main(fake, ["--quick", "--optimizer", "lion", "--json"]) == 3
+        told = json.loads(capsys.readouterr().out.partition("shrinks.\n")[2])
+        assert told["finished"] == 0 and told["failed"] == 1
+        summary = json.loads((fake.parent / "results/fake-quick/summary.json").read_text())
+        assert summary["complete"] and summary["sentences"] == ["The mean shrinks."]
+
     def test_violation_is_four(self, fake, tmp_path):
         study = squares(plot=lambda results: results.verdicts([("n=1", verdict("violated"))]))
         assert main(study, ["--results", str(tmp_path / "r"), "--quiet"]) == 4

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_study import calls, stored, wait_for
+from kills import is_running, survive
 
 from anisotropic.study import Results, Stopped, Study, StudyError, main
 
@@ -181,59 +182,15 @@ class TestSignals:
             process.send_signal(number)
             time.sleep(0.5)
         process.wait(15)
-        wait_for(lambda: not any(alive(pid) for pid in workers), 5.0)
+        wait_for(lambda: not any(is_running(pid) for pid in workers), 5.0)
         assert stored(tmp_path / "r") == 1
 
-    def test_kills_at_random_moments(self, twelve, script, tmp_path):
-        """Nothing stored is lost or computed twice, and the end is as undisturbed."""
-        study = twelve()
-        whole = study.run(tmp_path / "whole")
-        rng = random.Random(11)
-        log = tmp_path / "log.txt"
-        kills = 0
-        while True:
-            before = stored_points(tmp_path / "r")
-            log.write_text("")
-            process = script("run", "--quiet", "--results", "r", "--executor", rng.choice(["threads", "processes"]))
-            if kills < 5:
-                wait_for(lambda: log.read_text() != "" or process.poll() is not None)  # noqa: B023
-                time.sleep(0.25 * rng.random())
-                process.kill()
-                kills += 1
-            code = process.wait(60)
-            started = {int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("start")}
-            assert not started & before, "a stored cell was computed again"
-            assert before <= stored_points(tmp_path / "r"), "a stored cell is gone"
-            if code == 0:
-                break
-            assert code == -signal.SIGKILL
-        manifests = [json.loads((tmp_path / f / "manifest.json").read_text()) for f in ("whole", "r")]
-        assert manifests[0]["digests"] == manifests[1]["digests"] and len(manifests[1]["digests"]) == 12
-        assert whole.array("x").tolist() == Results(study, tmp_path / "r", study.grid()).array("x").tolist()
-        assert [f for f in os.listdir(tmp_path / "r") if f.endswith(("-journal", ".part"))] == []
-
-
-def alive(process: int) -> bool:
-    """False also for a process that has ended and was not yet waited for."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def stored_points(folder: Path) -> set[int]:
-    """The cells in a store, read with the sqlite3 module alone."""
-    import sqlite3
-
-    if not (folder / "results.sqlite").exists():
-        return set()
-    db = sqlite3.connect(folder / "results.sqlite")
-    try:
-        return {json.loads(p)["n"] for (p,) in db.execute("SELECT point FROM cells WHERE state = 'done'")}
-    except sqlite3.OperationalError:
-        return set()
-    finally:
-        db.close()
+    def test_fifty_kills_at_random_moments(self, tmp_path):
+        """Nothing stored is lost or computed twice, no worker stays, and the end is as undisturbed."""
+        for tally in survive(tmp_path, 50, seed=3):
+            assert tally.kills >= 15
+            faults = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
+            assert {name: getattr(tally, name) for name in faults} == dict.fromkeys(faults, 0), tally
 
 
 class TestDask:

@@ -7,9 +7,12 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +69,22 @@ class TestCodeThatChanges:
         task = Task(None, str(fake), study.text, "0" * 64, "9.9.9", False, os.getpid())
         with pytest.raises(Stopped, match=r"the driver has anisotropic 9.9.9, the worker 0\."):
             compute(task, [{"n": 1}], [0])
+
+    def test_a_worker_on_another_machine_needs_no_file(self, fake, tmp_path):
+        """The text travels with the task; a study with neighbours is refused where they are not."""
+        (tmp_path / "near_f.py").write_text("K = 1\n")
+        texts = ["AXES = {'n': [1]}\ndef cell(n): return {'y': -n}\n"]
+        texts.append("import near_f\nAXES = {'n': [1]}\ndef cell(n): return {'y': n * near_f.K}\n")
+        for text, refused in zip(texts, (False, True), strict=True):
+            fake.write_text(text)
+            study = Study.load(fake)
+            task = Task(None, "/nowhere/fake.py", study.text, study.fingerprint(), "", False, 0)
+            sys.modules.pop("near_f", None)  # as in another process
+            if refused:
+                with pytest.raises(Stopped, match="is not what it was"):
+                    compute(task, [{"n": 3}], [0])
+            else:
+                assert compute(task, [{"n": 3}], [0]).outcomes[0]["scalars"] == '{"y":-3}'
 
     def test_a_neighbour_that_is_imported_late_is_checked_too(self, fake, tmp_path):
         (tmp_path / "near_b.py").write_text("K = 1\n")
@@ -135,6 +154,18 @@ class TestCodeThatChanges:
             Study("s", {"n": [1, 2]}, cell).run(tmp_path, executor="serial")
         assert seen == [1, 2]
 
+    def test_functions_of_a_script_travel_to_processes(self, tmp_path):
+        """The worker knows them under another name of the main module, and by the same fingerprint."""
+        (tmp_path / "script.py").write_text(
+            "import anisotropic as an\nSIZE = 3\ndef helper(n): return n * SIZE\ndef cell(n): return {'y': helper(n)}\n"
+            "if __name__ == '__main__':\n    study = an.Study('s', {'n': [1, 2]}, cell)\n"
+            "    print(study.run('r', executor='processes', workers=1).array('y').tolist())\n"
+        )
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        call = [sys.executable, "script.py"]
+        done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.stdout == "[3, 6]\n", done.stderr
+
     def test_a_cell_without_fingerprint_is_refused(self, tmp_path):
         lock = threading.Lock()
         study = Study("s", {"n": [1]}, lambda n: {"y": n, "locked": lock.locked()})
@@ -188,13 +219,15 @@ class TestRepeats:
         assert {k: before[k] for k in same} == {k: after[k] for k in same}
         assert after["config"]["axes"]["optimizer"] == ["sgd"] and after["cells"] == 1 and len(after["digests"]) == 1
 
-    def test_conditions_are_kept_per_cell(self, fake, monkeypatch):
+    def test_conditions_are_kept_per_cell(self, fake, monkeypatch, capsys):
         from anisotropic.study import compute
 
         assert main(fake, ["run", "--n", "4", "--results", "r"]) == 0
         monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
         monkeypatch.setattr(compute, "_conditions", {})
         assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 0
+        told = capsys.readouterr().err
+        assert "4 stored cells were computed for the processor" in told and "this is generic" in told
         groups = json.loads((fake.parent / "r/manifest.json").read_text())["conditions"]
         assert [g["cells"] for g in groups] == [4, 4]
         assert groups[1]["cpu_target"] == "generic" != groups[0]["cpu_target"]
@@ -245,6 +278,7 @@ class TestDamage:
             "UPDATE cells SET arrays = (SELECT arrays FROM cells WHERE rowid = 2) WHERE rowid = 1",
             "UPDATE cells SET scalars = (SELECT scalars FROM cells WHERE rowid = 2) WHERE rowid = 1",
             "UPDATE cells SET arrays = NULL WHERE rowid = 1",
+            "UPDATE cells SET scalars = CAST(x'7bff7d' AS TEXT) WHERE rowid = 1",
             "UPDATE cells SET point = (SELECT point FROM cells WHERE rowid = 2) WHERE rowid = 1",
         ],
     )
@@ -367,6 +401,33 @@ class TestContents:
             file.writestr("w.npy", member.getvalue() + bytes(80))
         with pytest.raises(blobs.Damaged, match="reshape"):
             blobs.decode("{}", packed.getvalue())
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    def test_any_bytes_are_an_answer_or_damaged(self, method):
+        """Bytes of a valid archive changed at random, and JSON that is too deep: never another exception."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", method) as file:
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.arange(50.0))
+            file.writestr("w.npy", member.getvalue())
+        rng, refused = np.random.default_rng(5), 0
+        for _ in range(400):
+            data = bytearray(packed.getvalue())
+            for place in rng.integers(len(data), size=rng.integers(1, 4)):
+                data[place] = rng.integers(256)
+            try:
+                blobs.decode("{}", bytes(data))
+            except blobs.Damaged as error:
+                refused += bool(str(error))
+        assert refused > 200
+        with pytest.raises(blobs.Damaged):
+            blobs.decode("[" * 100_000, b"")
+
+    def test_large_results_do_not_pile_up(self, fake, monkeypatch):
+        monkeypatch.setattr("anisotropic.study.compute.CHUNK_BYTES", 1500)
+        study = Study("s", {"n": list(range(5))}, lambda n: {"w": np.random.default_rng(n).normal(size=100)})
+        task = Task(study.cell, "", "", study.current(), "", False, os.getpid())
+        assert len(compute(task, study.points(study.grid()), [0] * 5).outcomes) == 2
 
     def test_pickles_are_not_opened(self):
         member = io.BytesIO()

@@ -14,13 +14,14 @@ from .symbols import Coordinate, constant_name
 
 
 class Constant(NamedTuple):
-    """One constant: its meaning, whether zero is refused, the value it has when it is not given, and whether it is
-    one number for each coordinate and nothing else."""
+    """One constant: its meaning, whether zero is refused, the value it has when it is not given, whether it is one
+    number for each coordinate and nothing else, and what it stays below."""
 
     meaning: str
     strict: bool = False
     default: float | None = None
     per_coordinate: bool = False
+    below: float = np.inf
 
 
 KNOWN: dict[str, Constant] = {
@@ -39,10 +40,10 @@ KNOWN: dict[str, Constant] = {
     "M": Constant("batch size", strict=True),
     "Delta": Constant("initial gap, f(w_1) - inf f"),
     "mu": Constant("Polyak-Lojasiewicz constant", strict=True),
-    "delta": Constant("probability with which the bound may fail", strict=True),
+    "delta": Constant("probability with which the bound may fail", strict=True, below=1.0),
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
-    "beta": Constant("decay of a running mean of squares", strict=True),
+    "beta": Constant("decay of a running mean of squares", strict=True, below=1.0),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),
@@ -90,11 +91,12 @@ def entry(name: str, value: Any) -> np.ndarray:
     array = numbers(value, name, "a number or an array with one entry per coordinate")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected a number or a 1-d array, one entry per coordinate")
-    strict = name in KNOWN and KNOWN[name].strict
-    bad = ~np.isfinite(array) | (array <= 0 if strict else array < 0)
+    known = KNOWN.get(name, Constant(""))
+    bad = ~np.isfinite(array) | (array <= 0 if known.strict else array < 0) | (array >= known.below)
     if bad.any():
         where, number = ("", array) if array.ndim == 0 else (f"[{np.argmax(bad)}]", array[np.argmax(bad)])
-        wanted = "above 0" if strict else "of at least 0"
+        wanted = "above 0" if known.strict else "of at least 0"
+        wanted += f" and below {known.below:g}" if np.isfinite(known.below) else ""
         raise ValueError(f"{name}{where} = {float(number):g}; expected a finite number {wanted}")
     return array
 

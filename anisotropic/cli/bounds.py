@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from .common import DONE, PASS_ON, VIOLATED, Group, bound_ids, emit, find_bound,
 
 if TYPE_CHECKING:
     from ..bounds import Bound
+
+#: Bytes of a file of constants.
+LARGEST_FILE = 256_000_000
 
 
 @click.group(cls=Group)
@@ -78,10 +82,15 @@ def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_
     A value is a number, numbers for the coordinates (1,0.5,0.25), or a file:
       --L 1,0.5   --sigma 1   --L @curvature.npy   --sigma @sigma.csv   --D @box.json
     """
+    import numpy as np
+
     from .._support.output import number, show
 
     bound = find_bound(name)
     values = read_constants(constants)
+    for count, what in (("T", "updates"), ("M", "samples in a batch")):
+        if np.ndim(values.get(count, 1)) == 0 and values.get(count, 1) < 1:
+            raise click.UsageError(f"--{count} {values[count]:g}: expected a number of {what}, at least 1")
     with usage():
         terms = bound.terms(form, **values)
     value = sum(terms.values())
@@ -162,6 +171,24 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def read_array(path: Path) -> Any:
+    """The numbers in a regular file that is not too large; a header that promises more than the file is refused."""
+    import numpy as np
+
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if status.st_size > LARGEST_FILE:
+        raise ValueError(f"it has {status.st_size:,} bytes; expected at most {LARGEST_FILE:,}")
+    if path.suffix == ".npy":
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    elif path.suffix == ".json":
+        array = np.array(json.loads(path.read_text(encoding="utf-8")), dtype=np.float64)
+    else:
+        array = np.array(path.read_text(encoding="utf-8").replace(",", " ").split(), dtype=np.float64)
+    return np.array(array, dtype=np.float64).squeeze()
+
+
 def read_value(name: str, text: str) -> Any:
     """A number, an array written with commas, or the array in a .npy, .csv, .txt or .json file."""
     import numpy as np
@@ -169,16 +196,10 @@ def read_value(name: str, text: str) -> Any:
     if text.startswith("@"):
         path = Path(text[1:])
         try:
-            if path.suffix == ".npy":
-                array = np.load(path, allow_pickle=False)
-            elif path.suffix == ".json":
-                array = np.array(json.loads(path.read_text(encoding="utf-8")), dtype=np.float64)
-            else:
-                array = np.array(path.read_text(encoding="utf-8").replace(",", " ").split(), dtype=np.float64)
-        except (OSError, ValueError, TypeError) as error:
+            return read_array(path)
+        except (OSError, ValueError, TypeError, RecursionError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
             raise click.UsageError(f"--{name}: cannot read numbers from {path}: {reason}") from None
-        return np.asarray(array, dtype=np.float64).squeeze()
     try:
         numbers = [float(word) for word in text.split(",")]
     except ValueError:

@@ -23,10 +23,11 @@ class Group(click.Group):
     """A group that suggests the nearest command."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        word = args[0]
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            raise click.UsageError(unknown("command", args[0], self.list_commands(ctx)), ctx) from None
+            raise click.UsageError(unknown("command", word, self.list_commands(ctx)), ctx) from None
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..records import count
 from .estimators import SignProbes, exact_entries
-from .order_statistics import ROUNDING, bounded_mean_interval, median_interval, ratio_interval
+from .order_statistics import ROUNDING, bounded_mean_interval, median_interval, ratio_of_ranges
 from .statistic import RMed, r_med
 
 FloatArray = NDArray[np.float64]
@@ -175,7 +175,7 @@ def _one_round(known: _Evaluated, sample: SignProbes, counts: list[int], level: 
     return drawn._replace(
         value=value,
         maximum=largest,
-        interval=ratio_interval(top, middle) if drawn.median > 0 else (math.nan, math.nan),
+        interval=ratio_of_ranges(top, middle) if drawn.median > 0 else (math.nan, math.nan),
         median_interval=middle,
         maximum_interval=top,
         mean=mean.estimate,

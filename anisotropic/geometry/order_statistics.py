@@ -8,11 +8,11 @@ Derivation: docs/theory/geometry_estimators.md.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..intervals import quantile_ranks
 from .statistic import finite_entries
 
 FloatArray = NDArray[np.float64]
@@ -20,28 +20,7 @@ FloatArray = NDArray[np.float64]
 ROUNDING = 1e-12
 
 
-def _at_most(sample: int, population: int | None, marked: int | None, share: float) -> FloatArray:
-    """P(X <= j), j = 0..sample: how many of `marked` among `population` a sample without replacement holds.
-
-    For an infinite population, a binomial with probability `share`.
-    """
-    from scipy.special import gammaln, xlog1py, xlogy
-
-    def log_choose(n: Any, k: Any) -> Any:
-        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-    j = np.arange(sample + 1.0)
-    if population is None or marked is None:
-        log = log_choose(sample, j) + xlogy(j, share) + xlog1py(sample - j, -share)
-    else:
-        possible = (j <= marked) & (sample - j <= population - marked)
-        inside = np.where(possible, j, max(0, sample - (population - marked)))
-        rest = log_choose(population - marked, sample - inside) - log_choose(population, sample)
-        log = np.where(possible, log_choose(marked, inside) + rest, -np.inf)
-    return np.minimum(np.cumsum(np.exp(log)), 1.0)
-
-
-def quantile_interval(
+def population_quantile(
     values: ArrayLike, quantile: float, *, population: int | None = None, level: float = 0.05
 ) -> tuple[float, float]:
     """Interval for a quantile from a random sample: two order statistics, valid for every distribution.
@@ -67,7 +46,7 @@ def quantile_interval(
 
     Examples
     --------
-    >>> quantile_interval(np.arange(1, 101), 0.5)
+    >>> population_quantile(np.arange(1, 101), 0.5)
     (40.0, 61.0)
     """
     x = np.sort(finite_entries(values))
@@ -77,28 +56,19 @@ def quantile_interval(
         raise ValueError(f"level = {level:g}; expected a number between 0 and 1, such as 0.05")
     if population is not None and population < x.size:
         raise ValueError(f"population = {population}; expected at least the {x.size} values that were drawn from it")
-    if population is None:
-        first = last = None
-    elif quantile == 0.5:
-        first, last = (population + 1) // 2, population // 2 + 1
-    else:
-        first = last = math.ceil(quantile * population)
-    below = _at_most(x.size, population, first, quantile)
-    strictly_below = _at_most(x.size, population, None if last is None else last - 1, quantile)
-    low = int(np.sum(below <= level / 2))
-    high = int(np.argmax(strictly_below >= 1 - level / 2))
-    return (float(x[low - 1]) if low else -math.inf, float(x[high]) if high < x.size else math.inf)
+    low, high = quantile_ranks(x.size, quantile, level, population)
+    return (float(x[low - 1]) if low else -math.inf, float(x[high - 1]) if high <= x.size else math.inf)
 
 
 def median_interval(values: ArrayLike, *, population: int | None = None, level: float = 0.05) -> tuple[float, float]:
-    """Interval for the median of a population from a random sample of it: `quantile_interval` at 1/2.
+    """Interval for the median of a population from a random sample of it: `population_quantile` at 1/2.
 
     Examples
     --------
     >>> median_interval([3.0, 1.0, 2.0], population=3)       # all of it
     (2.0, 2.0)
     """
-    return quantile_interval(values, 0.5, population=population, level=level)
+    return population_quantile(values, 0.5, population=population, level=level)
 
 
 def quantile_ratio_interval(
@@ -115,9 +85,9 @@ def quantile_ratio_interval(
     (1.0, 1.0)
     """
     size = np.abs(finite_entries(values))
-    top = quantile_interval(size, quantile, population=population, level=level / 2)
+    top = population_quantile(size, quantile, population=population, level=level / 2)
     middle = median_interval(size, population=population, level=level / 2)
-    return ratio_interval(top, middle)
+    return ratio_of_ranges(top, middle)
 
 
 def bounded_mean_interval(
@@ -167,7 +137,7 @@ def bounded_mean_interval(
     return upper * end(0.0), upper * end(1.0)
 
 
-def ratio_interval(top: tuple[float, float], bottom: tuple[float, float]) -> tuple[float, float]:
+def ratio_of_ranges(top: tuple[float, float], bottom: tuple[float, float]) -> tuple[float, float]:
     """Interval of a ratio of two numbers of at least zero, from an interval of each."""
     low = max(top[0], 0.0) / bottom[1] if bottom[1] > 0 else math.nan
     high = top[1] / bottom[0] if bottom[0] > 0 else math.inf

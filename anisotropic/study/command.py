@@ -203,9 +203,10 @@ def _conclude(
                 f"the cells are stored, but the figures and tables of {study.name} need more of the grid: {error}"
             ) from None
     same = _compare(results, manifest) if manifest else True
-    path = results.write_summary()
+    if results.points:  # else an earlier summary, of other axes perhaps, says more than this one could
+        results.write_summary()
     if chosen["as_json"]:
-        print(path.read_text(encoding="utf-8"), end="")
+        print(results.summary_text(), end="")
     elif drawn and not chosen["quiet"]:
         print(f"figures, tables and manifest: {results.folder}", file=sys.stderr)
     if not results.complete:

@@ -28,6 +28,8 @@ from .source import fingerprint_of, module_from
 
 #: Seconds of cells that travel together, so that handing them over costs little beside computing them.
 CHUNK_SECONDS = 0.5
+#: Bytes of arrays after which a chunk ends early, so that large results do not pile up.
+CHUNK_BYTES = 64_000_000
 
 
 class OtherCode(Stopped):
@@ -66,12 +68,14 @@ _conditions: dict[str, Any] = {}
 def compute(
     task: Task, points: Sequence[dict[str, Any]], seeds: Sequence[int], signals: Signals | None = None
 ) -> Batch:
-    """Compute cells one after the other, until all are done or twice `CHUNK_SECONDS` have passed."""
+    """Compute cells one after the other, until all are done, `CHUNK_BYTES` or twice `CHUNK_SECONDS` have passed."""
     cell = _cell(task)
     outcomes: list[dict[str, Any]] = []
+    size = 0
     end = time.monotonic() + 2 * CHUNK_SECONDS
     for point, seed in zip(points, seeds, strict=True):
-        if outcomes and (time.monotonic() > end or (signals is not None and signals.asked)):
+        full = size > CHUNK_BYTES or time.monotonic() > end
+        if outcomes and (full or (signals is not None and signals.asked)):
             break
         try:
             outcomes.append(outcome_of(cell, point, seed if task.seeded else None, signals))
@@ -79,6 +83,7 @@ def compute(
             if not outcomes:
                 raise
             break
+        size += len(outcomes[-1]["arrays"])
     _check_again(task)
     return Batch(outcomes, _where())
 

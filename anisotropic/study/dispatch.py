@@ -154,9 +154,9 @@ class Dispatch:
         done = len(batch.outcomes)
         self._todo.extendleft(reversed(cells[done:]))
         self._plan([o["seconds"] for o in batch.outcomes])
-        number = self.store.condition(batch.conditions)
+        number, moment = self.store.condition(batch.conditions), now()
         return [
-            Record(key, canonical(point), seed, result, now(), number)
+            Record(key, canonical(point), seed, result, moment, number)
             for key, point, seed, result in zip(chunk.keys, chunk.points, chunk.seeds, batch.outcomes, strict=False)
         ]
 

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from .._support.environment import cpu_target
 from . import manifest as record
 from .dispatch import Dispatch
 from .errors import StudyError
@@ -54,7 +55,7 @@ def run(
         opened = record.opened(study, axes, command, executor, repeats)
         if missing:
             record.write(folder, opened | {"state": "running", "cells": len(points)})
-        clock, state, dropped = time.perf_counter(), "stopped", None
+        clock, state, dropped, changed = time.perf_counter(), "stopped", None, True
         try:
             with Progress(study.name, len(points), len(points) - len(missing), quiet) as progress, Signals() as signals:
                 _say_what_is_there(progress, store, points, index)
@@ -72,11 +73,11 @@ def run(
                 computed = sum(k in missing and e.state in FINISHED for k, e in index.items())
                 record.write(folder, opened | closed | spent | {"computed_now": computed})
             else:
-                record.amend(folder, before, opened, closed)
+                changed = record.amend(folder, before, opened, closed)
         with contextlib.suppress(StudyError):
             study.settle(code)
-        results = Results(study, folder, axes, keys=points)
-        results.write_cells()
+        results = Results(study, folder, axes, stored=(points, index))
+        results.write_cells(unless_there=not changed)
     if dropped is not None:
         raise Interrupted(results, dropped)
     return results
@@ -96,5 +97,14 @@ def _say_what_is_there(
     damaged = sum(entry.state == "damaged" for entry in index.values())
     if damaged:
         progress.note(f"{damaged} stored cells are damaged (their checksums are wrong); recomputing them")
+    here = cpu_target()
+    elsewhere = {k: str(f.get("cpu_target")) for k, f in store.conditions().items() if f.get("cpu_target") != here}
+    other = [elsewhere[e.conditions] for e in index.values() if e.state in FINISHED and e.conditions in elsewhere]
+    if other and len(index) < len(points):
+        names = ", ".join(sorted(set(other)))
+        progress.note(
+            f"{len(other)} stored cells were computed for the processor {names}, this is {here}: numbers may differ in "
+            "their last digits"
+        )
     if old := store.outdated(p for k, p in points.items() if k not in index):
         progress.note(f"{old} stored cells come from an older version of this study or package; recomputing them")

@@ -77,14 +77,19 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> None:
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
 
 
-def amend(folder: Path, before: dict[str, Any], opened: dict[str, Any], closed: dict[str, Any]) -> None:
-    """After a run with nothing to do: times, machine and versions stay those of the run that computed the cells."""
+def amend(folder: Path, before: dict[str, Any], opened: dict[str, Any], closed: dict[str, Any]) -> bool:
+    """After a run with nothing to do: times, machine and versions stay those of the run that computed the cells.
+
+    True where the manifest says something new all the same.
+    """
     last: dict[str, Any] = max(closed["conditions"], key=lambda group: group["last"], default={})
     kept = before or opened | {"computed_now": 0, "start": last.get("first"), **_environment(last)}
     after = kept | {k: opened[k] for k in _OF_THE_GRID} | closed
     after.setdefault("stop", last.get("last"))
-    if after != before:
-        write(folder, after)
+    if after == before:
+        return False
+    write(folder, after)
+    return True
 
 
 def _environment(group: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from .files import canonical, write_bytes, write_text
 from .grid import Axes
 from .races import Races
 from .source import Definition
-from .store import FINISHED, Cell, Store
+from .store import FINISHED, Cell, Entry, Store
 
 SUMMARY = "summary.json"
+CELLS = "cells.csv"
 SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
 
 
@@ -41,12 +42,12 @@ class Results:
         axes: Axes,
         *,
         quiet: bool = False,
-        keys: Mapping[str, dict[str, Any]] | None = None,
+        stored: tuple[Mapping[str, dict[str, Any]], Mapping[str, Entry]] | None = None,
     ) -> None:
         self.study, self.folder, self.axes, self.quiet = study, folder, axes, quiet
         self._store = Store(folder)
-        points = study.keys(axes) if keys is None else keys
-        index = self._store.index(points)
+        points = stored[0] if stored is not None else study.keys(axes)
+        index = stored[1] if stored is not None else self._store.index(points)
         self._finished = {k: p for k, p in points.items() if k in index and index[k].state in FINISHED}
         self._entries = index
         self._loaded: dict[str, Cell] = {}
@@ -210,29 +211,12 @@ class Results:
         kept = [dict(row) for row in rows]
         return self._write_csv(name, list(dict.fromkeys(k for row in kept for k in row)), kept)
 
-    def write_cells(self) -> Path:
-        """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities.
-
-        A quantity that is called like an axis, "state" or "seconds" gets a column of its own, "NAME (result)", unless
-        it only repeats the axis.
-        """
-        own = [*self.axes, "state", "seconds"]
-        clashes, names = set(), dict[str, None]()
-        for point, scalars in zip(self.points, self._store.scalars(self._finished), strict=True):
-            names |= dict.fromkeys(scalars)
-            clashes |= {k for k in own if k in scalars and scalars[k] != point.get(k)}
-        others = {k: f"{k} (result)" if k in clashes else k for k in names if k in clashes or k not in own}
-        return self._write_csv("cells", [*own, *others.values()], self._rows(others))
-
-    def _rows(self, others: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        for key, scalars in zip(self._finished, self._store.scalars(self._finished), strict=True):
-            entry = self._entries[key]
-            row = self._finished[key] | {"state": entry.state, "seconds": round(entry.seconds, 4)}
-            for name, column in others.items():
-                if name in scalars:
-                    value = scalars[name]
-                    row[column] = value["verdict"]["status"] if isinstance(value, dict) else value
-            yield row
+    def write_cells(self, *, unless_there: bool = False) -> Path:
+        """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities."""
+        if unless_there and (self.folder / CELLS).is_file():
+            return self._keep(self.folder / CELLS)
+        scalars = self._store.scalars(self._finished)
+        return self._write_csv("cells", *spreadsheet.of_cells(self.axes, self._finished, self._entries, scalars))
 
     def _write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
         path = self.folder / f"{name.removesuffix('.csv')}.csv"
@@ -240,7 +224,11 @@ class Results:
 
     def write_summary(self) -> Path:
         """Write summary.json: completeness, sentences, tables, verdicts and the files beside it."""
-        return write_text(self.folder / SUMMARY, json.dumps(plain(self.summary), indent=1, allow_nan=False) + "\n")
+        return write_text(self.folder / SUMMARY, self.summary_text())
+
+    def summary_text(self) -> str:
+        """What `write_summary` writes."""
+        return json.dumps(plain(self.summary), indent=1, allow_nan=False) + "\n"
 
     def _keep(self, path: Path) -> Path:
         if path.name not in self.summary["files"]:

@@ -17,7 +17,7 @@ import shutil
 import socket
 import sqlite3
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,12 +71,10 @@ class Record(NamedTuple):
     conditions: int
 
 
-def checksum(*fields: Any) -> bytes:
-    """A hash of a row, of its bytes as they are stored."""
-    sha = hashlib.blake2b(digest_size=16)
-    for field in fields:
-        data = field if isinstance(field, bytes) else str(field).encode()
-        sha.update(len(data).to_bytes(8, "little") + data)
+def checksum(fields: Sequence[Any], arrays: bytes) -> bytes:
+    """A hash of a row: of its texts and numbers as Python writes them, and of the bytes of its arrays."""
+    sha = hashlib.blake2b(repr(tuple(fields)).encode(), digest_size=16)
+    sha.update(arrays)
     return sha.digest()
 
 
@@ -98,6 +96,8 @@ class Store:
         try:
             with usable(self.folder, self.file):
                 self._writer = sqlite3.connect(self.file, timeout=30.0)
+                self._writer.text_factory = _text
+                self._writer.execute("PRAGMA trusted_schema = OFF")
                 _has_tables(self._writer, self.file)
                 for statement in SCHEMA:
                     self._writer.execute(statement)
@@ -166,6 +166,8 @@ class Store:
             address = f"{file.resolve().as_uri()}?mode={'ro' if mode == 'ro' else 'rw'}"
             try:
                 connection = stack.enter_context(contextlib.closing(sqlite3.connect(address, uri=True, timeout=30.0)))
+                connection.text_factory = _text
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.OperationalError as error:
                 if mode == "copy" or "locked" in str(error):
@@ -215,12 +217,12 @@ class Store:
                     raise StudyError(f"the cell {row[1]} in {self.file} cannot be read: {error}") from None
                 yield Cell(json.loads(row[1]), row[2], arrays, _seconds(row[4]), row[8])
 
-    def scalars(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """The numbers and texts of these cells as JSON has them, without their arrays."""
+    def scalars(self, wanted: Container[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Keys and the numbers and texts under them as JSON has them, without arrays, in the order of the file."""
         with self._reader() as db:
-            for key in keys:
-                row = db.execute("SELECT scalars FROM cells WHERE key = ?", (key,)).fetchone() if db else None
-                yield json.loads(row[0]) if row and row[0] else {}
+            for key, text in db.execute("SELECT key, scalars FROM cells") if db else ():
+                if key in wanted:
+                    yield key, json.loads(text)
 
     def conditions(self) -> dict[int, dict[str, Any]]:
         """The conditions under which cells were computed, by number."""
@@ -242,7 +244,7 @@ class Store:
         for key, point, seed, outcome, finished, conditions in records:
             fields: list[Any] = [key, point, outcome["state"], seed, _real(outcome["seconds"]), finished, conditions]
             fields += [outcome["digest"], outcome["traceback"], outcome["scalars"]]
-            rows.append((*fields, checksum(*fields, outcome["arrays"]), outcome["arrays"]))
+            rows.append((*fields, checksum(fields, outcome["arrays"]), outcome["arrays"]))
         marks = ", ".join("?" * (1 + _COLUMNS.count(",")))
         with usable(self.folder, self.file), self._writer:
             for row in rows:
@@ -264,8 +266,13 @@ def _seconds(stored: float | None) -> float:
     return math.nan if stored is None else stored
 
 
+def _text(data: bytes) -> str:
+    """A stored text; one that is damaged is for the checksum to find."""
+    return data.decode("utf-8", "backslashreplace")
+
+
 def _is_whole(row: tuple[Any, ...]) -> bool:
-    return row[10] == checksum(*row[:10], row[11])
+    return isinstance(row[11], bytes) and row[10] == checksum(row[:10], row[11])
 
 
 def _holder(lock: sqlite3.Connection) -> str:

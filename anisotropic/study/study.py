@@ -51,7 +51,10 @@ class Study(Definition):
 
     @classmethod
     def load(cls, source: str | Path | ModuleType) -> Study:
-        """The study in a file or a module: AXES, cell, and where they exist plot, QUICK, UNPAIRED, include."""
+        """The study in a file or a module: AXES, cell, and where they exist plot, QUICK, UNPAIRED, include.
+
+        A module that has a file is imported from it anew, so that the cells belong to a text that is known.
+        """
         module = source if isinstance(source, ModuleType) else None
         file = getattr(module, "__file__", None) if module else source
         path = Path(file) if file else None

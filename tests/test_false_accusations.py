@@ -283,6 +283,21 @@ def test_high_probability_holds_at_each_iteration_and_says_so():
 
 
 
+@an.leaf
+def ascend(w, gradient, state, step_size, t, params):
+    for j in range(w.size):
+        w[j] += step_size[j] * gradient[j]
+
+
+def test_an_update_rule_of_ones_own_does_not_become_another_by_its_name():
+    run = run_of(an.problems.quadratic(1.0), an.Optimizer("sgd", ascend, step_size=0.5), 10)
+    verdict = an.verify(bounds.convex_sgd, run)
+    assert verdict.status == "not applicable" and "'sgd (your own)'" in verdict.reason
+    mine = Bound("mine", "gap", terms={"a": 1e9 / T}, requires=Requires("ascent"))
+    made = an.Optimizer("ascent", ascend, step_size=0.1)
+    assert an.verify(mine, run_of(an.problems.quadratic(1.0), made, 10)).slack > 1
+
+
 # ---- batch rules that did not keep their promise ---------------------------------------------------------------------
 
 
@@ -296,7 +311,7 @@ def tested(rule, *, optimizer=None, sigma=5.0, curvature=(1.0, 0.5), steps=600, 
 @pytest.mark.parametrize(("floor", "kept"), [(1e-12, True), (1e-2, False), (1.0, False), (100.0, False)])
 def test_a_floor_that_acted_is_seen(floor, kept):
     """With floor 1e5 the bound was 0.0021 and 0.347 was measured: "violated", though the hypothesis had failed."""
-    run = tested(an.batching.coordinate_norm_test(0.5, floor, form="exact"), steps=100)
+    run = tested(an.batching.coordinate_norm_test(0.5, floor, form="exact"), steps=10)
     assert run.facts.batch_test_always_holds == kept
     verdict = an.verify(bounds.adagrad_strong_growth, run)
     assert (verdict.status != "not applicable") == kept and verdict.status != "violated"
@@ -313,21 +328,20 @@ def test_the_floor_of_the_audit_is_no_violation():
 def test_a_cap_met_between_two_records_is_seen():
     """What a run knows must not depend on where it was recorded."""
     made, disagree, broken = an.optimizers.adagrad_norm(6.0, eps=0.2, preset="nonconvex"), 0, 0
-    for k in range(40):
-        rule = an.batching.norm_test(0.9, form="exact", max_batch=60, shrink=True)
-        options = {"optimizer": made, "sigma": 1.0, "curvature": (1.0,), "steps": 12, "replicas": 1}
-        few, all_ = (tested(rule, records=n, start=1 + 0.1 * k, seed=k, **options) for n in (1, 12))
-        disagree += few.facts.batch_test_always_holds != all_.facts.batch_test_always_holds
-        uncapped = an.batching.norm_test(0.9, form="exact", shrink=True)
-        free = tested(uncapped, records=12, start=1 + 0.1 * k, seed=k, **options)
-        assert all_.facts.batch_test_always_holds == bool((free.batch_size <= 60).all())
-        broken += not few.facts.batch_test_always_holds
-    assert disagree == 0 and 0 < broken < 40
+    for k in range(25):
+        options = {"optimizer": made, "sigma": 1.0, "curvature": (1.0,), "replicas": 1, "start": 1 + 0.1 * k, "seed": k}
+        capped = an.batching.norm_test(0.9, form="exact", max_batch=30_000, shrink=True)
+        free = an.batching.norm_test(0.9, form="exact", shrink=True)
+        few, more = (tested(capped, steps=12, records=n, **options).facts.batch_test_always_holds for n in (1, 12))
+        met = any(tested(free, steps=t, records=1, **options).batch_size[0, -1] > 30_000 for t in range(1, 13))
+        disagree += (few != more) + (few == met)
+        broken += met
+    assert disagree == 0 and 0 < broken < 25
 
 
 def test_a_test_that_is_not_asked_at_every_iteration_is_not_trusted():
-    assert not tested(an.batching.norm_test(0.5, form="exact", interval=2), steps=50).facts.batch_test_always_holds
-    assert not tested(an.batching.norm_test(0.5), steps=50).facts.batch_test_always_holds
+    assert not tested(an.batching.norm_test(0.5, form="exact", interval=2), steps=10).facts.batch_test_always_holds
+    assert not tested(an.batching.norm_test(0.5), steps=10).facts.batch_test_always_holds
 
 
 def test_the_inner_product_test_is_admitted_with_its_own_relative_noise():
@@ -336,9 +350,9 @@ def test_the_inner_product_test_is_admitted_with_its_own_relative_noise():
         (an.batching.inner_product_test(0.9, 1.0, form="exact"), 1.81),
         (an.batching.norm_test(0.5, form="exact"), 0.25),
         (an.batching.noise_scale(4.0, form="exact"), 0.25),
-        (an.batching.coordinate_norm_test(0.5, 1e-12, form="exact"), 0.25),
+        (an.batching.coordinate_norm_test(0.5, 1e-12, form="exact"), 1.01 * 0.25),
     ):
-        run = tested(rule, optimizer=made, sigma=1.0, steps=50)
+        run = tested(rule, optimizer=made, sigma=1.0, steps=10)
         assert run.facts.batch_test_always_holds and run.constants()["rho"] == pytest.approx(rho)
         verdict = an.verify(bounds.adagrad_norm_strong_growth, run, delta=0.1)
         assert verdict.status in ("not contradicted", "inconclusive"), verdict

@@ -28,6 +28,9 @@ from typing import Any, NamedTuple
 from ..records import BatchRule, count, float_parameter
 from ..records.vocabulary import FORMS, one_of
 
+#: What the floor of a coordinate test may add to the relative noise before it counts as acting.
+FLOOR_SHARE = 1.01
+
 
 class NormTest(NamedTuple):
     """eta, and whether the squared norm is corrected; finite-population correction."""
@@ -149,16 +152,19 @@ def scale_decide(batch, gradient, variance, projected_variance, population, t, h
 
 
 def relative_noise(rule: BatchRule) -> float:
-    """rho with E |g - G|^2 <= rho |G|^2 (for the coordinate test, up to its floor, in every coordinate) where it holds.
+    """rho with E |g - G|^2 <= rho |G|^2, for the coordinate test in every coordinate, where neither cap nor floor act.
 
-    eta^2 for the norm tests, theta^2 + nu^2 for the augmented inner-product test, 1/c for the noise scale.
+    eta^2 for the norm test, theta^2 + nu^2 for the augmented inner-product test, 1/c for the noise scale, 1.01 eta^2
+    for the coordinate test: its floor adds a little to every square, and one percent is granted to it.
     """
     p = rule.params
+    if isinstance(p, Coordinates):
+        return FLOOR_SHARE * p.eta**2
     if isinstance(p, InnerProduct):
         return p.theta**2 + p.nu**2
     if isinstance(p, Scale):
         return 1 / p.c
-    return p.eta**2 if isinstance(p, (NormTest, Coordinates)) else float("inf")
+    return p.eta**2 if isinstance(p, NormTest) else float("inf")
 
 
 def _unbiased(form: str) -> bool:

@@ -11,6 +11,7 @@ from numba import njit
 from ..batching.rules import relative_noise
 from ..compiled.disk import ready
 from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
+from ..records.vocabulary import OPTIMIZERS
 from .loop import columns as names_of_columns
 
 
@@ -56,7 +57,7 @@ def facts_of(
         dim=objective.dim,
         properties=tuple(sorted(objective.properties)),
         box=objective.box is not None,
-        optimizer=optimizer.name,
+        optimizer=_told_apart(optimizer),
         settings=dict(optimizer.settings),
         schedule=optimizer.step_size.name if isinstance(optimizer.step_size, Schedule) else "constant",
         noise=noise.name,
@@ -65,6 +66,13 @@ def facts_of(
         rule={"form": rule.form, **rule.params._asdict()} if rule else {},
         seed=int(seed),
     )
+
+
+def _told_apart(optimizer: Optimizer) -> str:
+    """The name of the update rule; one of the user's own that bears a name of the package is not that rule."""
+    home = str(getattr(optimizer.update, "__module__", "")).partition(".")[0]
+    borrowed = home != __name__.partition(".")[0] and optimizer.name in OPTIMIZERS
+    return f"{optimizer.name} (your own)" if borrowed else optimizer.name
 
 
 @njit

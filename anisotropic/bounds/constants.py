@@ -40,6 +40,7 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True),
+    "noise_bound": Constant("almost sure bound on the error of one sample's gradient, |g_j - grad_j f|"),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),

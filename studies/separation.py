@@ -1,7 +1,7 @@
 """Who wins, and is it proved? Three quadratics on which one method's upper bound lies below another's lower bound.
 
 Steep: one steep coordinate caps the step size of gradient descent, d - 1 flat ones wait for it; no noise, a corner of
-the box [-1, 1]^d as start. AdaGrad at its theorem's step size against gradient descent with every constant one up to 2/L.
+the box [-1, 1]^d as start. AdaGrad at its theorem's step size against gradient descent, every constant one up to 2/L.
 Overshoot: equal curvature, one coordinate far away and d - 1 next to the minimizer; no noise, no box. SGD with the step
 size 1/L against AdaGrad with every uniform one. Noisy: all noise in one coordinate and all distance in the others.
 AdaGrad in the box [-1, 1]^d at its theorem's step size against SGD with every constant one, without a box.

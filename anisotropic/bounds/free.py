@@ -78,7 +78,7 @@ def _split(values: dict[str, Any]) -> dict[str, float]:
         logs = 2 * np.log1p((heard + slope * Y) / values["eps"])
         return _root(_distance(values, s, logs), slope, C)
 
-    Y = fixed_points(lambda y: sum(pieces(y).values()), s.size)
+    Y = fixed_points(lambda y: np.asarray(sum(pieces(y).values())), s.size)
     return {name: part / np.sqrt(values["T"]) for name, part in _added(pieces(Y)).items()}
 
 

@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint verify search docs bench studies-quick clean
+.PHONY: help study test lint verify verdicts search docs bench studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -38,6 +38,9 @@ studies-quick: .venv/full  ## the quick form of every study
 
 verify: .venv/full  ## every bound on its certified setup; exit code 4 on a violation
 	$(BIN)/anisotropic verify --all
+
+verdicts: .venv/full  ## 2,000 random true theorems against random runs: none may be called violated
+	ANISOTROPIC_VERDICTS=2000 $(BIN)/python -m pytest -q tests/test_true_theorems.py
 
 search: .venv/full  ## the worst instances known, into docs/mutation.json (half an hour, resumable)
 	$(BIN)/python -m anisotropic.evidence.search docs/mutation.json 500

@@ -38,6 +38,7 @@ _MODULES = {
 _NAMES = {
     "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "compiled.leaf": ("leaf",),
+    "simulation.contract": ("ContractViolation", "Findings", "check"),
     "simulation.run": ("simulate",),
     "simulation.tune": ("Tuning", "tune"),
     "simulation.local": ("simulate_local",),

@@ -239,8 +239,10 @@ def _welch(x: FloatArray, y: FloatArray, level: float) -> Interval:
 def proportion_interval(successes: int, trials: int, level: float = 0.05) -> Interval:
     """Clopper-Pearson interval for a probability: finite sample, never too short.
 
-    >>> proportion_interval(0, 10, level=0.05).high == 1 - 0.025 ** (1 / 10)
-    True
+    Without a success the upper limit p is where (1 - p)^trials = level / 2.
+
+    >>> round((1 - proportion_interval(0, 10, level=0.05).high) ** 10, 9)
+    0.025
     """
     from scipy.special import betaincinv
 

@@ -160,8 +160,8 @@ def two_batch_noise_scale(
 
     Examples
     --------
-    >>> two_batch_noise_scale(5.0, 4.0, 1, 2).value
-    0.6666666666666666
+    >>> round(two_batch_noise_scale(5.0, 4.0, 1, 2).value, 9)
+    0.666666667
     """
     low, high = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (small_norm_squared, big_norm_squared))
     if low.ndim != 1 or low.shape != high.shape or low.size == 0:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ._support.names import no_such_name
 from .compiled import random
 from .compiled.leaf import leaf
-from .records import FloatArray, Noise, count, float_parameter, float_vector
+from .records import FloatArray, Noise, count, float_parameter, float_vector, length
 
 SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
 
@@ -63,7 +63,7 @@ class Relative(NamedTuple):
 
 
 def _sigma(sigma: ArrayLike) -> FloatArray:
-    return float_vector(sigma, max(np.size(sigma), 1), "sigma", low=0.0)
+    return float_vector(sigma, length(sigma), "sigma", low=0.0)
 
 
 def _fraction(p: float) -> float:

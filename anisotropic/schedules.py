@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ._support.names import no_such_name
 from .compiled.leaf import leaf
-from .records import Schedule, count, float_parameter, float_vector
+from .records import Schedule, count, float_parameter, float_vector, length
 
 
 class Offset(NamedTuple):
@@ -135,7 +134,7 @@ def halve_on_plateau(step_size: ArrayLike, patience: float = 10.0) -> Schedule:
     Dereich, Jentzen, Riekert, arXiv 2406.14340 (rates adjusted by estimates of the objective; this rule is the simplest
     for which quadratics converge).
     """
-    base = float_vector(step_size, max(np.size(step_size), 1), "step_size", low=0.0, strict=True)
+    base = float_vector(step_size, length(step_size), "step_size", low=0.0, strict=True)
     params = Plateau(float_parameter(patience, "patience"), float(base.max()))
     return Schedule("halve_on_plateau", halve_on_plateau_factor, params, step_size=step_size, slots=4)
 

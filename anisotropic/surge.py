@@ -244,7 +244,7 @@ def noise_batch_size(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> f
 
     Examples
     --------
-    >>> noise_batch_size([1.0, 1.0], 1.0, [[1.0, 0.5], [0.5, 1.0]]) / np.pi
+    >>> round(noise_batch_size([1.0, 1.0], 1.0, [[1.0, 0.5], [0.5, 1.0]]) / np.pi, 9)
     1.0
     >>> noise_batch_size([1.0, 1.0], 1.0, [1.0, 1.0])
     inf

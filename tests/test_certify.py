@@ -4,18 +4,21 @@ import sys
 
 import numpy as np
 import pytest
+from rounding import EPS
 
 import anisotropic as an
 from anisotropic import certify, extras
 from anisotropic.evidence.certify import worst_case
 
+WIDTH = 1e-5  # of the value: what `worst_case` promises, however far the solver came on this processor
 
-def contains(result, truth, slack=2e-6):
-    """The truth lies in [value - gap, value], up to what a primal solution violates; the ends are close."""
+
+def contains(result, truth):
+    """The truth, known to a few roundings, lies in [value - gap, value], and the interval is as narrow as promised."""
     assert result.solver == "CLARABEL"
-    assert 0.0 <= result.gap <= slack * truth
-    assert truth * (1 - 1e-12) <= result.value <= truth * (1 + slack)
-    assert result.value - result.gap <= truth * (1 + 1e-12)
+    assert 0.0 <= result.gap <= WIDTH * result.value
+    assert truth * (1 - 16 * EPS) <= result.value
+    assert result.value - result.gap <= truth * (1 + 16 * EPS)
 
 
 def with_pepit(L, D, steps, uniform):
@@ -51,6 +54,11 @@ def with_pepit(L, D, steps, uniform):
     return problem.solve(wrapper="cvxpy", solver="CLARABEL", verbose=0)
 
 
+def agree(result, twin):
+    """PEPit returns a number without a width of its own: it is given the width that is asked of a certificate."""
+    assert (result.value - result.gap) * (1 - WIDTH) <= twin <= result.value * (1 + WIDTH)
+
+
 @pytest.mark.parametrize(
     ("L", "D", "steps"),
     [([1.0], [1.0], 1), ([1.0, 0.1], [1.0, 1.0], 4), ([3.0, 0.01, 0.5], [0.1, 10.0, 1.0], 7), (2.0, np.ones(100), 12)],
@@ -70,15 +78,13 @@ def test_running_measures_have_half_the_energy_over_the_horizon(horizon, measure
 @pytest.mark.parametrize(("small", "steps", "known"), [(0.1, 1, 0.208333), (0.1, 2, 0.135714), (0.01, 1, 0.171569)])
 def test_uniform_steps_agree_with_pepit(small, steps, known):
     result = worst_case([1.0, small], [1.0, 1.0], steps, "uniform")
-    assert result.value == pytest.approx(known, abs=5e-7)
-    assert result.value == pytest.approx(with_pepit([1.0, small], [1.0, 1.0], steps, uniform=True), rel=1e-6)
-    assert result.value > worst_case([1.0, small], [1.0, 1.0], steps).value
+    assert result.value - result.gap - 5e-7 <= known <= result.value + 5e-7  # known to 6 digits
+    agree(result, with_pepit([1.0, small], [1.0, 1.0], steps, uniform=True))
+    assert result.value - result.gap > worst_case([1.0, small], [1.0, 1.0], steps).value
 
 
 def test_preconditioned_steps_agree_with_pepit():
-    assert worst_case([1.0, 0.3], [0.5, 2.0], 2).value == pytest.approx(
-        with_pepit([1.0, 0.3], [0.5, 2.0], 2, uniform=False), rel=1e-6
-    )
+    agree(worst_case([1.0, 0.3], [0.5, 2.0], 2), with_pepit([1.0, 0.3], [0.5, 2.0], 2, uniform=False))
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8])
@@ -91,10 +97,7 @@ def test_an_instance_attains_the_preconditioned_worst_case(steps):
     for _ in range(steps):
         f.gradient(w, f.params, g)
         w -= g / L
-    result = worst_case(L, D, steps)
-    seen = f.value(w, f.params)
-    assert seen <= result.value
-    assert seen == pytest.approx(result.value, rel=1e-6)
+    contains(worst_case(L, D, steps), f.value(w, f.params))
 
 
 def test_no_simulated_quadratic_or_huber_exceeds_a_certificate():
@@ -134,7 +137,7 @@ def test_no_deterministic_bound_lies_below_a_certificate(steps, kind):
         assert right >= mean.value - mean.gap
         assert right >= average.value - average.gap
         if kind == "preconditioned":
-            assert right == pytest.approx(mean.value, rel=1e-5)  # nothing is lost: the bound is the worst case
+            contains(mean, right)  # nothing is lost: the bound is the worst case
             assert 0.99 * right < mean.value - mean.gap  # a constant 1 % smaller would be refuted
 
 

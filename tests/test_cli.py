@@ -72,18 +72,11 @@ def ask(capsys, *words: str) -> tuple[int, str, str]:
 
 
 class TestEverywhere:
-    def test_help_is_quick_and_light(self):
-        """Processor time, since the machine may be busy; nothing heavy may be imported."""
+    def test_help_imports_nothing_heavy(self):
         code = "import sys\nfrom anisotropic.cli import main\ncode = main(['--help'])\n"
         code += "heavy = {'numba', 'sympy', 'scipy', 'matplotlib', 'rich', 'torch', 'pandas'} & set(sys.modules)\n"
         code += "assert not heavy, heavy\nsys.exit(code)"
-        spent = []
-        for _ in range(3):
-            before = os.times()
-            subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
-            after = os.times()
-            spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
-        assert min(spent) < 0.6
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
 
     def test_version_and_module_agree(self):
         done = shell("--version")
@@ -192,7 +185,17 @@ class TestBounds:
         quad = float(ask(capsys, "bounds", "evaluate", "convex_adagrad", *words, "--form", "quad", "--quiet")[1])
         assert quad == data["forms"]["quad"]
         _, out, _ = ask(capsys, "bounds", "evaluate", "convex_adagrad", *words)
-        assert "convex_adagrad: mean_gap <= 0.06872" in out and re.search(r"bias +0.024 +34.9%", out)
+        assert "convex_adagrad: mean_gap <= 0.06872 (form simple)" in out and re.search(r"bias +0.024 +34.9%", out)
+        _, out, _ = ask(capsys, "bounds", "evaluate", "convex_adagrad", *words, "--form", "sharp")
+        assert "(form sharp)" in out and "simple 0.06872" in out, "all forms are listed whichever is asked for"
+
+    def test_evaluate_says_why_a_form_has_no_value(self, capsys):
+        given = {"L": 1, "sigma": 1, "Delta": 1, "eps": 1, "step-size": 0.1, "T": 10, "M": 1}
+        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        code, out, _ = ask(capsys, "bounds", "evaluate", "nonconvex_adagrad", *words)
+        assert code == 0 and "(form solved)" in out and "bounded: nonconvex_adagrad needs G" in out
+        data = json.loads(ask(capsys, "bounds", "evaluate", "nonconvex_adagrad", *words, "--json")[1])
+        assert set(data["forms"]) == {"solved", "closed"} and "needs G" in data["refused"]["bounded"]
 
     @pytest.mark.parametrize("kind", ["npy", "csv", "json", "txt"])
     def test_constants_from_files(self, tmp_path, capsys, kind):

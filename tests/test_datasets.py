@@ -6,12 +6,12 @@ import hashlib
 import lzma
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from rounding import EPS
 from scipy import sparse
 
 from anisotropic import datasets, extras
@@ -147,8 +147,9 @@ def test_packaged_sets():
     X, y = datasets.load("breast_cancer")
     assert X.shape == (569, 31)
     dense = X.toarray()
-    np.testing.assert_allclose(dense[:, :30].mean(axis=0), 0.0, atol=1e-14)
-    np.testing.assert_allclose((dense[:, :30] ** 2).mean(axis=0), 1.0, rtol=1e-12)
+    # Means over 569 rows of entries of size 1, taken twice: off by 569 EPS each, in whatever order they are added.
+    np.testing.assert_allclose(dense[:, :30].mean(axis=0), 0.0, atol=2 * 569 * EPS)
+    np.testing.assert_allclose((dense[:, :30] ** 2).mean(axis=0), 1.0, rtol=4 * 569 * EPS)
     np.testing.assert_array_equal(dense[:, 30], 1.0)
     assert (y == 1).sum() == 357  # benign
     X, y = datasets.load("digits")
@@ -187,14 +188,12 @@ def test_known_sets_have_their_published_shape(home, name):
 
 
 @needs_data
-def test_agrees_with_scikit_learn_and_takes_about_a_second(home):
+def test_agrees_with_scikit_learn(home):
     from sklearn.datasets import load_svmlight_file
 
     raw = lzma.decompress(Path(HOME, "libsvm", "a9a.xz").read_bytes())
     assert hashlib.md5(raw).hexdigest() == "fb3596510d780aaf76a06dc721d49662"
-    began = time.process_time()
     X, y = datasets.load("a9a")
-    assert time.process_time() - began < 3.0  # 0.5 s on an idle machine
     from io import BytesIO
 
     theirs, labels = load_svmlight_file(BytesIO(raw))

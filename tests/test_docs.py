@@ -74,3 +74,15 @@ def test_every_page_is_in_a_table_of_contents():
     pages = [p.relative_to(DOCS).with_suffix("") for p in DOCS.rglob("*.md")]
     ours = [str(p) for p in pages if p.parts[0] not in ("_build", "_generated", "theory") and str(p) != "index"]
     assert len(ours) >= 11 and not set(ours) - listed
+
+
+def test_the_guide_to_extensions_shows_what_is_tested():
+    """Every listing lies between two marks of the tests, and every noun has one."""
+    page = (DOCS / "howto" / "extend.md").read_text(encoding="utf-8")
+    tests = (DOCS.parent / "tests" / "test_extension.py").read_text(encoding="utf-8")
+    listings = re.findall(r':start-after: "(.*)"\n:end-before: "(.*)"', page)
+    shown = [tests.partition(start)[2].partition(end)[0] for start, end in listings]
+    assert all(tests.count(mark) == 1 for pair in listings for mark in pair)
+    for noun in ("Optimizer", "Objective", "Noise", "Schedule", "BatchRule", "Bound"):
+        assert sum(f"an.{noun}(" in text for text in shown) == 1, noun
+    assert any("def steepest(w, gradient, params)" in text for text in shown) and len(shown) == 7

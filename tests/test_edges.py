@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rounding import EPS
 
 import anisotropic as an
 
@@ -29,8 +30,9 @@ def test_one_replica_is_not_a_verdict():
 
 def test_a_flat_coordinate_stays_and_counts_for_nothing():
     alone, with_flat = simulate([1.0]), simulate([1.0, 0.0])
-    np.testing.assert_array_equal(with_flat.gap, alone.gap)
-    np.testing.assert_array_equal(with_flat.gradient_l1, alone.gradient_l1)
+    # Not to the bit: sums over one and over two coordinates are compiled apart. 30 steps of some 8 operations.
+    np.testing.assert_allclose(with_flat.gap, alone.gap, rtol=240 * EPS)
+    np.testing.assert_allclose(with_flat.gradient_l1, alone.gradient_l1, rtol=240 * EPS)
     verdict = an.verify(an.bounds.convex_adagrad, with_flat)
     assert verdict.status == "not contradicted" and np.isfinite(verdict.bound)
 
@@ -45,7 +47,7 @@ def test_a_ratio_of_curvatures_of_1e12():
 def test_a_million_coordinates_are_a_million_times_one():
     one, many = (simulate(np.ones(d), steps=3, replicas=1) for d in (1, 1_000_000))
     for name in ("gap", "mean_gap", "average_gap", "gradient_l1", "gradient_l2_squared", "accumulator"):
-        np.testing.assert_allclose(many[name], 1e6 * one[name], rtol=1e-10)
+        np.testing.assert_allclose(many[name], 1e6 * one[name], rtol=1e6 * EPS)  # a sum of a million equal terms
 
 
 def test_start_at_the_minimizer_is_a_gap_of_zero():

@@ -2,6 +2,7 @@
 
 import ast
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,15 +97,55 @@ def steepest(w, gradient, params):
     return np.max(np.abs(gradient))
 
 
+# ---- a schedule: the bold driver, up by a little while the loss falls, down by a lot where it rises ------------------
+
+
+class Driver(NamedTuple):
+    grow: float
+    shrink: float
+
+
+@an.leaf
+def bold_factor(t, value, state, params):
+    """state = (factor, loss at the iteration before)."""
+    state[0] = 1.0 if t == 1 else state[0] * (params.grow if value <= state[1] else params.shrink)
+    state[1] = value
+    return state[0]
+
+
+def bold_driver(step_size, grow=1.1, shrink=0.5):
+    return an.Schedule("bold driver", bold_factor, Driver(grow, shrink), step_size=step_size, slots=2)
+
+
+# ---- a batch rule: every so many iterations the batch grows by a factor ----------------------------------------------
+
+
+class Growth(NamedTuple):
+    factor: float
+
+
+def grow(batch, gradient, variance, projected_variance, population, t, history, params):
+    return params.factor * batch
+
+
+def geometric(factor, every=1, start=2, max_batch=None):
+    return an.BatchRule("geometric", grow, Growth(factor), start=start, interval=every, max_batch=max_batch)
+
+
+# ---- what is tested --------------------------------------------------------------------------------------------------
+
 EXTENSIONS = {
     "optimizer": ["Power", "power_update", "power_adagrad"],
     "objective": ["RotatedHuber", "rotated_huber_value", "rotated_huber_gradient", "rotated_huber"],
     "noise": ["Spread", "add_uniform", "uniform"],
     "bound": ["power_bound"],
     "statistic": ["steepest"],
+    "schedule": ["Driver", "bold_factor", "bold_driver"],
+    "batch rule": ["Growth", "grow", "geometric"],
 }
 Q = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
 C, DELTA, SIGMA, BOX = np.array([2.0, 1.0, 0.3, 0.1]), 0.4, np.array([0.5, 0.3, 0.2, 0.1]), (-1.0, 1.0)
+P = an.problems
 START = np.array([0.9, -0.8, 0.7, -0.6])
 MEASURES = {"steepest": steepest}
 SETTING = {"noise": uniform(SIGMA), "start": START, "batch_size": 2, "replicas": 200, "measures": MEASURES}
@@ -135,6 +176,53 @@ def test_each_extension_takes_at_most_15_lines_and_public_names():
         assert set().union(*(names[p] for p in parts)) <= set(an.__all__), what
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert not any(str(m).startswith("anisotropic") for m in modules)
+
+
+def test_the_contract_accepts_each_extension():
+    f = rotated_huber(Q, C, DELTA, BOX)
+    for noun in (f, power_adagrad(0.3, 0.75), uniform(SIGMA), bold_driver(0.1), geometric(1.5), steepest):
+        assert not an.check(noun, f)
+
+
+@pytest.mark.parametrize(
+    ("plant", "rule"),
+    [
+        (lambda f: an.Optimizer("mine", power_update, Power(0.5), step_size=0.1), "bounds"),
+        (lambda f: replace(f, smoothness=0.4 * f.smoothness), "smoothness"),
+        (lambda f: replace(f, minimizer=0.1), "minimizer"),
+        (lambda f: replace(f, coordinatewise=True), "coordinatewise"),
+        (lambda f: replace(uniform(SIGMA), sigma=0.25 * SIGMA), "variance"),
+        (lambda f: replace(bold_driver(0.1), slots=1), "bounds"),
+        (lambda f: geometric(-1.5), "finite"),
+        (lambda f: replace(f, gradient_bound=0.9 * f.gradient_bound), "gradient_bound"),
+    ],
+)
+def test_the_contract_finds_a_fault_planted_in_each(plant, rule):
+    f = rotated_huber(Q, C, DELTA, BOX)
+    assert rule in [found.rule for found in an.check(plant(f), f, points=32)]
+
+
+def test_the_bold_driver_follows_its_formula():
+    """On x^2 / 2 from 1 with step sizes of 1.5 to begin with: the loss falls until the step size passes 2."""
+    method = an.optimizers.sgd(bold_driver(1.5))
+    run = an.simulate(P.quadratic(1.0), method, noise=an.noises.none(), start=1.0, steps=12, replicas=2)
+    w, factor, last, gaps = 1.0, 1.0, np.inf, []
+    for t in range(12):
+        value = w * w / 2
+        factor *= 1.0 if t == 0 else 1.1 if value <= last else 0.5
+        w, last = w - 1.5 * factor * w, value
+        gaps.append(w * w / 2)
+    np.testing.assert_allclose(run.gap, [np.array(gaps)[run.steps - 1]] * 2, rtol=1e-12)
+    assert sorted(gaps, reverse=True) != gaps  # it did rise
+
+
+def test_the_batch_grows_by_its_factor_and_stops_at_the_cap():
+    setting = dict(noise=an.noises.gaussian(1.0), start=1.0, steps=6, replicas=3)
+    rule = geometric(2, every=2, max_batch=6)
+    run = an.simulate(P.quadratic([1.0, 0.5]), an.optimizers.sgd(0.1), batch_size=rule, **setting)
+    batches = np.array([2, 2, 4, 4, 6, 6])
+    assert (run.batch_size == batches[run.steps - 1]).all() and run.steps[-1] == 6
+    assert (run.samples == batches.cumsum()[run.steps - 1]).all()
 
 
 def test_the_optimizer_at_power_one_half_is_adagrad_and_the_objective_unrotated_is_huber():

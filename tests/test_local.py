@@ -18,7 +18,11 @@ def local(objective=None, method=None, **options):
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 def test_a_run_is_what_its_definition_says(name):
-    """Against NumPy, with the same normals: workers are replicas r M + m, steps go on through the rounds."""
+    """Against NumPy, with the same normals: workers are replicas r M + m, steps go on through the rounds.
+
+    Normals are good to 2e-7 (test_random), which 15 steps of at most 0.3 make 1e-6 in w at most; a gap of w of some 0.1
+    moves by 2e-5 of itself.
+    """
     method = an.optimizers.sgd(0.3) if name == "sgd" else an.optimizers.adagrad(0.3, eps=0.1, preset="nonconvex")
     rounds, steps, workers, replicas = 3, 5, 2, 3
     run = local(method=method, start=1.0, rounds=rounds, local_steps=steps, workers=workers, replicas=replicas,
@@ -37,9 +41,9 @@ def test_a_run_is_what_its_definition_says(name):
                 ends.append(x)
                 states.append(u)
             w, v = np.mean(ends, axis=0), np.mean(states, axis=0)
-            assert run.gap[r, t] == pytest.approx(0.5 * np.sum(H3 * w**2), rel=1e-7)
+            assert run.gap[r, t] == pytest.approx(0.5 * np.sum(H3 * w**2), rel=2e-5)
             if name == "adagrad":
-                assert run.accumulator[r, t] == pytest.approx(v.sum(), rel=1e-7)
+                assert run.accumulator[r, t] == pytest.approx(v.sum(), rel=2e-5)
     assert (run.samples[:, -1] == rounds * steps * workers * 4).all()
 
 

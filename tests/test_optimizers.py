@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rounding import EPS
 
 import anisotropic as an
 from anisotropic.simulation import loop
@@ -91,16 +92,19 @@ def test_twenty_steps_equal_the_numpy_line(name):
     optimizer, line = RULES[name]
     gradients = np.random.default_rng(0).normal(size=(20, 4)) * [1.0, 0.1, 10.0, 1.0]
     got, _ = walk(optimizer, gradients, start=0.3)
-    w, memory = np.full(4, 0.3), {}
+    w, memory, path = np.full(4, 0.3), {}, np.full(4, 0.3)
     for t, g in enumerate(gradients, 1):
-        w = line(w, g, t, memory)
-        np.testing.assert_allclose(got[t], w, rtol=1e-12, atol=1e-14)
+        before, w = w, line(w, g, t, memory)
+        path += np.abs(w - before)
+        # Each of t steps is off by the rounding of w, at most EPS path, and of some 8 operations of its own on averages
+        # over up to t gradients; none of the rules amplifies what the steps before were off.
+        assert (np.abs(got[t] - w) <= (t + 8 + t) * EPS * path).all()
 
 
 def test_adagrad_norm_by_hand():
     """Gradients (3, 4) and (0, 12): v = 25, then 169; steps of eta (3/5, 4/5) and eta (0, 12/13)."""
     points, states = walk(O.adagrad_norm(1.0), [[3.0, 4.0], [0.0, 12.0]])
-    np.testing.assert_allclose(points, [[0, 0], [-0.6, -0.8], [-0.6, -0.8 - 12 / 13]], rtol=1e-15)
+    np.testing.assert_allclose(points, [[0, 0], [-0.6, -0.8], [-0.6, -0.8 - 12 / 13]], rtol=8 * EPS)
     assert states[:, 0, :].sum(axis=1).tolist() == [0.0, 25.0, 169.0]
 
 
@@ -155,7 +159,8 @@ def torn_gradient(w, params, out):
 def test_a_nan_gradient_ends_a_run_of_adagrad_in_a_box():
     """f = w with slope 1 down to 0 and NaN beyond: steps of 1/sqrt(t) from 2 reach 0.29, then -0.28, where it ends."""
     f = an.Objective("torn", 1, torn_value, torn_gradient, box=(-3, 3), minimum=0.0)
-    run = an.simulate(f, O.adagrad(1.0), noise=an.noises.none(), start=2.0, steps=6, replicas=2, records=6)
+    setting = dict(noise=an.noises.none(), start=2.0, steps=6, replicas=2, records=6)
+    run = an.simulate(f, O.adagrad(1.0), check=False, **setting)
     np.testing.assert_allclose(run.gap[0, :2], [1.0, 1 - 1 / np.sqrt(2)], rtol=1e-14)
     assert np.isnan(run.gap[:, 2:]).all() and set(run.status) == {"diverged"}
 
@@ -190,8 +195,8 @@ H, SIGMA, CENTRE = np.array([1.0, 0.3]), np.array([0.4, 1.0]), np.array([0.7, -0
 def test_the_first_step_of_adagrad_has_length_eta_or_ends_at_the_box():
     """T = 1, eps = 0: w_2 = clip(w_1 - eta sign(g_1)), whatever the size of g_1."""
     w, _ = trajectory(h=H, sigma=SIGMA, centre=CENTRE, start=[0.1, -0.9], step_size=[0.25, 0.5], box=(-1, 1), steps=1)
-    assert set(np.round(w[:, 0, 0], 15)) <= {-0.15, 0.35} and set(np.round(w[:, 0, 1], 15)) <= {-1.0, -0.4}
-    assert len(set(w[:, 0, 1])) == 2  # noise decides the sign
+    assert set(np.round(w[:, 0, 0], 12)) <= {-0.15, 0.35} and set(np.round(w[:, 0, 1], 12)) <= {-1.0, -0.4}
+    assert len(set(np.round(w[:, 0, 1], 12))) == 2  # noise decides the sign
 
 
 def test_adagrad_does_not_see_the_scale_of_the_objective():
@@ -268,8 +273,8 @@ def factors(schedule, n, value=1.0):
 
 
 def test_schedules_follow_their_formulas():
-    np.testing.assert_allclose(factors(S.inverse_sqrt(0.5), 9), 1 / np.sqrt(np.arange(1, 10)), rtol=1e-15)
-    np.testing.assert_allclose(factors(S.inverse_time(0.5, 4.0), 9), 4 / (4 + np.arange(9)), rtol=1e-15)
+    np.testing.assert_allclose(factors(S.inverse_sqrt(0.5), 9), 1 / np.sqrt(np.arange(1, 10)), rtol=4 * EPS)
+    np.testing.assert_allclose(factors(S.inverse_time(0.5, 4.0), 9), 4 / (4 + np.arange(9)), rtol=4 * EPS)
     assert O.sgd(S.inverse_sqrt([0.5, 0.1])).step_size.step_size == [0.5, 0.1]
 
 
@@ -281,7 +286,7 @@ def test_schedules_follow_their_formulas():
         (lambda: O.adagrad(np.nan), r"step_size\[0\] = nan; expected"),
         (lambda: O.adagrad(np.inf), r"step_size\[0\] = inf; expected finite numbers"),
         (lambda: O.adam("fast"), "step_size = 'fast'; expected a number or an array"),
-        (lambda: O.sgd(np.ones((2, 2))), r"step has shape \(2, 2\); expected a number, shape \(d,\) or a schedule"),
+        (lambda: O.sgd(np.ones((2, 2))), r"step_size has shape \(2, 2\); expected a number, shape \(d,\) or a"),
         (lambda: O.sgd(S.inverse_sqrt(-1.0)), r"step_size\[0\] = -1; expected numbers above 0"),
         (lambda: O.heavy_ball(1.0, 1.0), "momentum = 1; expected a number from 0 to below 1"),
         (lambda: O.rmsprop(1.0, -0.1, eps=1.0), "beta = -0.1; expected a finite number of at least 0"),

@@ -7,7 +7,7 @@ from numba import njit
 from scipy import stats
 
 from anisotropic.compiled import elementary, random
-from anisotropic.simulation import loop
+from anisotropic.simulation import layout
 
 KEY = random.key_words(12345678901234567890)
 
@@ -34,7 +34,7 @@ def test_philox_reproduces_the_published_answers(counter, key, answer):
 
 def block(key, replica, group, dim, tile, groups):
     z = np.empty((4, dim * tile * groups))
-    random.fill_normals(*key, replica, group, *loop.lanes(dim, tile, groups), *z)
+    random.fill_normals(*key, replica, group, *layout.lanes_of_normals(dim, tile, groups), *z)
     return z
 
 

@@ -1,6 +1,7 @@
 """The simulator against its slow twin, against torch, against exact moments; and its promises about bits."""
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import twin
 from numba import njit
+from rounding import EPS
 
 import anisotropic as an
 
@@ -44,6 +46,7 @@ def both(optimizer, update, *, dim=5, box=(-1.0, 1.0), steps=60, batch_size=3, r
 )
 @pytest.mark.parametrize("dim", [5, 70])
 def test_every_statistic_equals_the_twin(optimizer, update, dim):
+    """Up to the normals, which are good to 2e-7 (test_random), hence to some 1e-5 in a sum over 60 steps."""
     run, slow = both(optimizer, copy.deepcopy(update), dim=dim)
     for name, expected in slow.items():
         np.testing.assert_allclose(run[name], expected[:, run.steps - 1], rtol=2e-5, atol=1e-7, err_msg=name)
@@ -165,29 +168,30 @@ def test_parity_with_torch_over_1000_noiseless_steps(kind):
         theirs.step()
         gaps.append(float(0.5 * (t_h * w.detach() ** 2).sum()))
     expected = np.array(gaps)[run.steps - 1]
-    assert np.abs(run.gap[0] - expected).max() < 1e-12
+    # 1,000 steps, each of some 8 operations on w, whose entries are 1 at most and weigh h in the gap's slope.
+    assert np.abs(run.gap[0] - expected).max() < 1000 * 8 * EPS * h.sum()
 
 
 def exact_cells():
+    """Signs of minibatches are dear, so they get fewer coordinates and steps, and replicas for the same accuracy."""
     for step_size in (0.1, 0.8, 1.9):
         for batch_size in (1, 16):
-            for noise in ("gaussian", "rademacher"):
-                for steps in (10, 300):
-                    yield step_size, batch_size, noise, steps
+            for noise, d, replicas, horizons in (("gaussian", 20, 4000, (10, 300)), ("rademacher", 5, 9000, (10, 100))):
+                for steps in horizons:
+                    yield step_size, batch_size, noise, d, replicas, steps
 
 
 def test_monte_carlo_equals_the_exact_moments_of_sgd():
-    """24 cells x 3 moments, 4,000 replicas, own seed each: all within the Bonferroni limit of false-alarm rate 1e-3."""
+    """24 cells x 3 moments, own seed each: all within the Bonferroni limit of false-alarm rate 1e-3."""
     from scipy import stats
 
-    d, limit, seen = 20, stats.norm.isf(0.5e-3 / 72), []
-    h = 1 / np.arange(1.0, d + 1)
-    f = an.problems.quadratic(h, center=0.3)
-    for i, (step_size, batch_size, noise, steps) in enumerate(exact_cells()):
-        sigma = 0.5 * np.sqrt(h)
+    limit, seen = stats.norm.isf(0.5e-3 / 72), []
+    for i, (step_size, batch_size, noise, d, replicas, steps) in enumerate(exact_cells()):
+        h = 1 / np.arange(1.0, d + 1)
+        f, sigma = an.problems.quadratic(h, center=0.3), 0.5 * np.sqrt(h)
         run = an.simulate(
             f, an.optimizers.sgd(step_size), noise=getattr(an.noises, noise)(sigma), start=-0.5, steps=steps,
-            batch_size=batch_size, replicas=4000, seed=1000 + i, records=1,
+            batch_size=batch_size, replicas=replicas, seed=1000 + i, records=1,
         )  # fmt: skip
         exact = an.exact.sgd_quadratic(
             h, sigma, step_size=step_size, start=-0.5, minimizer=0.3, steps=steps, batch_size=batch_size
@@ -232,7 +236,7 @@ def test_a_closure_is_refused_by_name():
 
     with pytest.raises(TypeError, match="value function 'value' closes over 'power'"):
         an.Objective("mine", 1, value, value)
-    with pytest.raises(TypeError, match="is not compiled; decorate it"):
+    with pytest.raises(TypeError, match="is not compiled; write @an.leaf above a function at the top level"):
         an.Objective("mine", 1, lambda w, p: 0.0, value)
 
 
@@ -250,19 +254,20 @@ def test_a_second_use_compiles_nothing():
 def test_without_a_compiler_the_numbers_are_the_same():
     """NUMBA_DISABLE_JIT=1 runs the same Python source; agreement to rounding over 8 steps."""
     code = (
-        "import numpy as np, anisotropic as an\n"
+        "import json\n"
+        "import anisotropic as an\n"
         "f = an.problems.quadratic([1.0, 0.3], center=0.5, box=(-1, 1))\n"
         "noise = an.noises.gaussian(0.7)\n"
         "r = an.simulate(f, an.optimizers.adagrad(0.5), noise=noise, start=0.0, steps=8, replicas=2)\n"
-        "print(repr(r.gap.tolist()))\n"
+        "found = r.gap.tolist()\n"
     )
-    results = []
-    for disabled in ("0", "1"):
-        env = os.environ | {"NUMBA_DISABLE_JIT": disabled, "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        results.append(np.array(eval(done.stdout)))
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-9)
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
+    call = [sys.executable, "-c", code + "print(json.dumps(found))"]
+    done = subprocess.run(call, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    compiled = {}
+    exec(code, compiled)
+    np.testing.assert_allclose(json.loads(done.stdout), compiled["found"], rtol=1e-9)
 
 
 def test_save_and_load_give_the_run_back(tmp_path):

@@ -26,8 +26,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..records import BatchRule, count, float_parameter
-
-FORMS = ("plug_in", "exact", "unbiased")
+from ..records.vocabulary import FORMS, one_of
 
 
 class NormTest(NamedTuple):
@@ -162,25 +161,17 @@ def relative_noise(rule: BatchRule) -> float:
     return p.eta**2 if isinstance(p, (NormTest, Coordinates)) else float("inf")
 
 
-def _form(form: str) -> tuple[bool, bool]:
-    if form not in FORMS:
-        raise ValueError(f"form = {form!r}; expected one of {', '.join(map(repr, FORMS))}")
-    return form == "exact", form == "unbiased"
+def _unbiased(form: str) -> bool:
+    return one_of(form, FORMS, "form") == "unbiased"
 
 
 def _rule(
     name: str, decide: Callable, params: Any, form: str, start: int, max_batch: int | None, interval: int, shrink: bool,
     slots: int = 0,
 ) -> BatchRule:  # fmt: skip
-    start = count(start, "start")
-    if start < 2 and form != "exact":
-        raise ValueError(f"start = {start}: the variance of a batch of one is not defined; start from at least 2")
-    if max_batch is not None and count(max_batch, "max_batch") < start:
-        raise ValueError(f"max_batch = {max_batch} is below the start {start}; expected a cap of at least the start")
     return BatchRule(
-        name, decide, params, start=start, max_batch=max_batch, interval=count(interval, "interval"),
-        shrink=bool(shrink), exact=form == "exact", slots=slots, form=form,
-    )  # fmt: skip
+        name, decide, params, start=start, max_batch=max_batch, interval=interval, shrink=shrink, slots=slots, form=form
+    )
 
 
 def norm_test(
@@ -212,7 +203,7 @@ def norm_test(
     0.5
     """
     eta = float_parameter(eta, "eta")
-    _, unbiased = _form(form)
+    unbiased = _unbiased(form)
     if form == "plug_in" and eta >= 1.0:
         warnings.warn(
             f"the plug-in norm test with eta = {eta:g} >= 1 cannot see noise: |g|^2 itself contains V / b; "
@@ -244,7 +235,7 @@ def inner_product_test(
     """
     theta, gamma = float_parameter(theta, "theta"), float_parameter(gamma, "gamma")
     nu = 1e150 if nu == float("inf") else float_parameter(nu, "nu")
-    _, unbiased = _form(form)
+    unbiased = _unbiased(form)
     params = InnerProduct(theta, nu, unbiased, bool(finite_population), count(backup, "backup", low=0), gamma)
     return _rule(
         "inner-product test", inner_product_decide, params, form, start, max_batch, interval, shrink, params.backup
@@ -260,7 +251,7 @@ def coordinate_norm_test(
     Without a floor one coordinate whose gradient vanishes asks for an infinite batch; floor > 0 is required.
     """
     eta, floor = float_parameter(eta, "eta"), float_parameter(floor, "floor")
-    params = Coordinates(eta, floor, _form(form)[1], bool(finite_population))
+    params = Coordinates(eta, floor, _unbiased(form), bool(finite_population))
     return _rule("coordinate norm test", coordinate_decide, params, form, start, max_batch, interval, shrink)
 
 
@@ -269,5 +260,5 @@ def noise_scale(
     shrink: bool = False,
 ) -> BatchRule:  # fmt: skip
     r"""Batch = c times the simple noise scale V / \|G\|^2: the norm test with eta = c^(-1/2), by its other name."""
-    params = Scale(float_parameter(c, "c"), _form(form)[1])
+    params = Scale(float_parameter(c, "c"), _unbiased(form))
     return _rule("noise scale", scale_decide, params, form, start, max_batch, interval, shrink)

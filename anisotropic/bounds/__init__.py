@@ -62,6 +62,7 @@ _HOME = {name: family for family, members in _FAMILIES.items() for name in membe
 _TOOLS = {
     "Bound": "theorem",
     "Requires": "requires",
+    "Form": "forms",
     "Solver": "forms",
     "Source": "sources",
     "StepRule": "derive",

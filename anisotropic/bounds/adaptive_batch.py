@@ -115,13 +115,14 @@ adagrad_norm_strong_growth = Bound(
     },
     conditions=[Gt(uniform_eps, 0)],
     requires=Requires(
-        optimizers="adagrad_norm", preset="nonconvex", box=False, batch="norm test", batch_test_always_holds=True,
-        schedule="constant",
+        optimizers="adagrad_norm", preset="nonconvex", box=False, schedule="constant",
+        batch=("norm test", "inner-product test", "noise scale", "coordinate norm test"), batch_test_always_holds=True,
     ),
     source=_SOURCE,
     title="AdaGrad-Norm with batches that pass the norm test, nonconvex",
     assumptions=[
-        "E|g_k - G_k|^2 <= rho |G_k|^2 at every step, given the past",
+        "E|g_k - G_k|^2 <= rho |G_k|^2 at every iteration, given the past: rho = eta^2 for the norm tests, "
+        "theta^2 + nu^2 for the inner-product test, 1/c for the noise scale",
         "A and B are those of bounds.strong_growth_constants; neither depends on T",
     ],
     probability=True,
@@ -145,7 +146,7 @@ adagrad_strong_growth = Bound(
     source=_SOURCE,
     title="AdaGrad with batches that pass the norm test in every coordinate, nonconvex",
     assumptions=[
-        "E(g_kj - G_kj)^2 <= rho G_kj^2 for every j at every step, given the past: the test's floor is negligible",
+        "E(g_kj - G_kj)^2 <= rho G_kj^2 for every j at every iteration, given the past: the test's floor never acts",
         "A and B, which do not depend on T, are those of the proof",
     ],
     asymptotic=dict.fromkeys(("bias", "noise"), Delta / (uniform_step_size * sqrt(T))),

@@ -9,7 +9,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from ..records import FloatArray
 
 if TYPE_CHECKING:
     from .theorem import Bound
@@ -150,7 +152,7 @@ def noise_ratio(sigma: ArrayLike, D: ArrayLike) -> float:
     return float(np.sum(level * width) / np.sqrt(np.sum(level**2) * np.sum(width**2)))
 
 
-def power_law(d: int, alpha: float) -> NDArray[np.float64]:
+def power_law(d: int, alpha: float) -> FloatArray:
     """The profile j^-alpha for j = 1..d. Its smooth ratio on a cube is about zeta(alpha)/d, ln(d)/d at alpha = 1.
 
     >>> power_law(3, 1.0).round(3).tolist()

@@ -9,27 +9,30 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
+from ..records import length, numbers
 from .symbols import Coordinate, constant_name
 
 
 class Constant(NamedTuple):
-    """One constant: its meaning, whether zero is refused, and the value it has when it is not given."""
+    """One constant: its meaning, whether zero is refused, the value it has when it is not given, and whether it is
+    one number for each coordinate and nothing else."""
 
     meaning: str
     strict: bool = False
     default: float | None = None
+    per_coordinate: bool = False
 
 
 KNOWN: dict[str, Constant] = {
-    "L": Constant("smoothness, -diag(L) <= Hessian <= diag(L)"),
-    "sigma": Constant("standard deviation of one sample's gradient"),
-    "D": Constant("width of the box, hi_j - lo_j"),
-    "R": Constant("distance of the start, |w_1j - w*_j|"),
-    "G": Constant("bound on sqrt(E g_j^2)"),
-    "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|"),
-    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|"),
-    "L0": Constant("generalized smoothness, the part without gradient"),
-    "L1": Constant("generalized smoothness, the factor of the gradient"),
+    "L": Constant("smoothness, -diag(L) <= Hessian <= diag(L)", per_coordinate=True),
+    "sigma": Constant("standard deviation of one sample's gradient", per_coordinate=True),
+    "D": Constant("width of the box, hi_j - lo_j", per_coordinate=True),
+    "R": Constant("distance of the start, |w_1j - w*_j|", per_coordinate=True),
+    "G": Constant("bound on sqrt(E g_j^2)", per_coordinate=True),
+    "G_star": Constant("size of the gradient at the minimizer over the box, |grad_j f(w*)|", per_coordinate=True),
+    "gradient_bound": Constant("largest size of the gradient anywhere, max |grad_j f|", per_coordinate=True),
+    "L0": Constant("generalized smoothness, the part without gradient", per_coordinate=True),
+    "L1": Constant("generalized smoothness, the factor of the gradient", per_coordinate=True),
     "eps": Constant("the optimizer's epsilon", default=0.0),
     "step_size": Constant("step size", strict=True),
     "T": Constant("number of updates", strict=True),
@@ -40,11 +43,16 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True),
-    "noise_bound": Constant("almost sure bound on the error of one sample's gradient, |g_j - grad_j f|"),
+    "noise_bound": Constant("almost sure bound on one sample's error, |g_j - grad_j f|", per_coordinate=True),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
     "d": Constant("number of coordinates", strict=True),
 }
+
+
+def order(name: str) -> tuple[int, str]:
+    """Where a constant stands in a list: known ones as they are listed here, then the others by name."""
+    return list(KNOWN).index(name) if name in KNOWN else len(KNOWN), name
 
 
 def sentence_list(words: Iterable[str]) -> str:
@@ -68,7 +76,7 @@ def refuse_unknown(given: Collection[str], own: Collection[str], owner: str) -> 
 
 def dimension(given: Mapping[str, Any]) -> int:
     """d: the length of the longest array, else the keyword d, else 1."""
-    lengths = [np.size(v) for k, v in given.items() if v is not None and np.ndim(v) == 1]
+    lengths = [length(v) for v in given.values() if v is not None and np.ndim(v) == 1]
     stated = given.get("d")
     if stated is not None and (np.ndim(stated) or not float(stated) >= 1 or float(stated) != int(stated)):
         raise ValueError(f"d = {stated!r}; expected a whole number of coordinates, at least 1")
@@ -80,10 +88,7 @@ def dimension(given: Mapping[str, Any]) -> int:
 
 def entry(name: str, value: Any) -> np.ndarray:
     """`value` as float64 of at most one axis: finite, not negative, and not zero where zero makes no sense."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r}; expected a number or an array with one entry per coordinate") from None
+    array = numbers(value, name, "a number or an array with one entry per coordinate")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected a number or a 1-d array, one entry per coordinate")
     strict = name in KNOWN and KNOWN[name].strict
@@ -99,6 +104,14 @@ def is_uneven(value: Any) -> bool:
     """True for an array whose entries differ (by more than rounding)."""
     array = np.asarray(value, dtype=np.float64)
     return bool(array.ndim and np.ptp(array) > 1e-12 * np.max(np.abs(array)))
+
+
+def scalar_from_coordinates(name: str) -> str:
+    """The sentence about a bound that takes a per-coordinate constant for one number."""
+    return (
+        f"{name} is one number per coordinate ({KNOWN[name].meaning}), and this bound takes it for a single number; "
+        f"write symbols.{name}_norm, symbols.{name}_max or total({name}) in the bound, or pass {name} as one number"
+    )
 
 
 def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, Any]:
@@ -120,6 +133,8 @@ def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, 
             if array.size not in (1, size):
                 raise ValueError(f"{name} has {array.size} entries where another constant has {size}; make them agree")
             values[name] = np.broadcast_to(array, (size,))
+        elif name in KNOWN and KNOWN[name].per_coordinate and array.ndim and array.size > 1:
+            raise ValueError(scalar_from_coordinates(name))
         elif is_uneven(array):
             raise ValueError(f"{name} differs between coordinates; expected one number for all of them")
         else:

@@ -12,6 +12,7 @@ import numpy as np
 import sympy
 from sympy import Eq, Le, Lt, log, sqrt
 
+from .active import late, leftover
 from .symbols import (
     D,
     Delta,
@@ -197,17 +198,10 @@ _noise_level = sigma * sqrt(T / M)
 _S = scalar("S")
 
 
-def _leftover(price: Any, smooth: Any, noise: Any) -> float:
-    """``sum max(price smooth - noise, 0)^2 / (2 smooth)``: what smoothness adds to the noise in the sharp form."""
-    price, smooth, noise = np.broadcast_arrays(*map(np.atleast_1d, (price, smooth, noise)))
-    live = smooth > 0
-    return float(np.sum(np.maximum(price * smooth - noise, 0)[live] ** 2 / (2 * smooth[live])))
-
-
 def _sharp(values: dict[str, Any]) -> dict[str, float]:
     """S <= sum_j max over B of (K_j sqrt(B + n_j) - B/(2 L_j)) + e, coordinate by coordinate in closed form."""
     smooth = values["L"] * (1 + values["rho"] / values["M"])
-    bias = _leftover(evaluate(K, values), smooth, evaluate(_noise_level, values))
+    bias = leftover(evaluate(K, values), smooth, evaluate(_noise_level, values))
     rest = {name: float(evaluate(part, values)) for name, part in _rest.items()}
     return {name: part / values["T"] for name, part in ({"bias": bias} | rest).items()}
 
@@ -242,12 +236,12 @@ convex_adagrad_active = Bound(
     "mean_gap",
     "upper",
     _simple(Lambda, _active_rest),
-    forms={"quad": _solved(Lambda, _active_rest), "sharp": _plain(Lambda, _active_rest)},
+    forms={"quad": _solved(Lambda, _active_rest), "sharp": _plain(Lambda, _active_rest), "late": late},
     conditions=[Eq(rho, 0)],
     requires=Requires(optimizers="adagrad", preset="convex", properties="convex", box=True),
     source=_ADAGRAD,
     title="AdaGrad in a box, convex, constraints may be active at the minimizer",
-    assumptions=[_PLAIN_NOISE, "the active term may be an artefact of the proof: it has not been seen to be needed"],
+    assumptions=[_PLAIN_NOISE, "form late: no term with sqrt(T) G_star"],
     step_rule=StepRule(K),
 )
 
@@ -268,8 +262,11 @@ convex_adagrad_hp = Bound(
         optimizers="adagrad", preset="convex", properties=_INTERIOR, box=True, noises={"gaussian", "none"}
     ),
     source=Source("liu2023high", "2302.14843", "high probability without bounded gradients", "in the spirit of"),
-    title="AdaGrad in a box, convex, with probability at least 1 - delta for one path",
-    assumptions=["additive Gaussian noise, independent between steps and coordinates, with the same law everywhere"],
+    title="AdaGrad in a box, convex, for one path with probability 1 - delta at each T",
+    assumptions=[
+        "additive Gaussian noise, independent between iterations and coordinates, with the same law everywhere",
+        "the claim is about each T by itself: that it holds at all T together has a smaller probability",
+    ],
     step_rule=StepRule(K),
     probability=True,
 )
@@ -303,7 +300,7 @@ _norm_smooth = _affine * largest(L)
 def _sharp_norm(values: dict[str, Any]) -> dict[str, float]:
     """The sharp form of AdaGrad with one coordinate in place of d."""
     price, noise = float(evaluate(_K_norm, values)), float(evaluate(_norm_noise, values))
-    bias = _leftover(price, evaluate(_norm_smooth, values), noise)
+    bias = leftover(price, evaluate(_norm_smooth, values), noise)
     return {"bias": bias / values["T"], "noise": price * noise / values["T"], "eps": evaluate(_e, values) / values["T"]}
 
 

@@ -1,6 +1,6 @@
-"""What follows from a bound's terms? Tuned steps, rates and critical batch sizes, derived by SymPy.
+"""What follows from a bound's terms? Tuned step sizes, rates and critical batch sizes, derived by SymPy.
 
-With a step eta the additive terms are a/eta + b eta; where the proof caps the step at c, the best step is
+With a step size eta the additive terms are a/eta + b eta; where the proof caps it at c, the best step size is
 min(c, sqrt(a/b)) and the bound there is at most a/c + 2 sqrt(ab): a part that no batch size helps (*bias*) and a part
 that averaging helps (*noise*). Rates and critical batch sizes speak of these two parts.
 """
@@ -11,31 +11,52 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
 
 from . import symbols as s
 
-if TYPE_CHECKING:
-    from .theorem import Bound
-
 
 @dataclass(frozen=True)
 class StepRule:
-    """How the step of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
+    """How the step size of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
 
-    `minimise` is an upper bound on the measure wherever the step is at most `cap`, or, where the terms are increasing
-    in one expression of the step (K_j for AdaGrad), that expression.
+    `minimise` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
+    increasing in one expression of the step size (K_j for AdaGrad), that expression.
     """
 
     minimise: sympy.Expr
     cap: sympy.Expr | None = None
 
 
+class Content(NamedTuple):
+    """What there is to derive from: the terms of one form (None where it is solved for) and the leading behavior.
+
+    `name` is that of the bound, for messages. Terms stand as pairs, so that the record can be a key.
+    """
+
+    name: str
+    terms: tuple[tuple[str, sympy.Expr], ...] | None
+    step_rule: StepRule | None = None
+    asymptotic: tuple[tuple[str, sympy.Expr], ...] | None = None
+
+
+def content(
+    name: str, terms: Mapping[str, sympy.Expr] | None, rule: StepRule | None, leading: Mapping[str, sympy.Expr] | None
+) -> Content:
+    """The record of these mappings."""
+    return Content(
+        name,
+        None if terms is None else tuple(terms.items()),
+        rule,
+        None if leading is None else tuple(leading.items()),
+    )
+
+
 def step_size_symbol(expression: sympy.Basic) -> sympy.Symbol | None:
-    """The step that occurs in `expression`: per coordinate, uniform, or none."""
+    """The step size that occurs in `expression`: per coordinate, uniform, or none."""
     return next((x for x in (s.step_size, s.uniform_step_size) if x in expression.free_symbols), None)
 
 
@@ -48,15 +69,15 @@ def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy
 def _per_coordinate(minimise: sympy.Expr) -> tuple[sympy.Symbol, sympy.Expr]:
     symbol = step_size_symbol(minimise)
     if symbol is None:
-        raise ValueError(f"{s.text(minimise)} holds no step to tune")
+        raise ValueError(f"{s.text(minimise)} holds no step size to tune")
     return symbol, s.summand(minimise) if symbol is s.step_size else minimise
 
 
 @lru_cache(maxsize=256)
 def stationary_step_size(minimise: sympy.Expr) -> sympy.Expr:
-    """The one positive step at which the derivative of `minimise` vanishes, by `sympy.solve`.
+    """The one positive step size at which the derivative of `minimise` vanishes, by `sympy.solve`.
 
-    A sum over coordinates in which each step occurs in its own summand only is minimised coordinate by coordinate.
+    A sum over coordinates in which each step size occurs in its own summand only is minimized coordinate by coordinate.
 
     >>> stationary_step_size(s.D**2 / (2 * s.step_size) + s.step_size)
     sqrt(2)*D_j/2
@@ -65,53 +86,57 @@ def stationary_step_size(minimise: sympy.Expr) -> sympy.Expr:
     closed, back = _opaque(function)
     roots = sympy.solve(sympy.numer(sympy.together(sympy.diff(closed, symbol))), symbol)
     if len(roots) != 1:
-        raise ValueError(f"{s.text(minimise)} has {len(roots)} stationary steps; expected exactly one")
+        raise ValueError(f"{s.text(minimise)} has {len(roots)} stationary step sizes; expected exactly one")
     return sympy.sympify(roots[0]).xreplace(back)
 
 
 @lru_cache(maxsize=256)
 def tuned_parts(minimise: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
-    """a/cap and 2 sqrt(ab) of ``minimise = a/step + b step``, summed over coordinates for per-coordinate steps."""
+    """a/cap and 2 sqrt(ab) of ``minimise = a/step_size + b step_size``, summed over coordinates."""
     symbol, function = _per_coordinate(minimise)
     expanded = sympy.expand(function)
     a, b = expanded.coeff(symbol, -1), expanded.coeff(symbol, 1)
     if sympy.simplify(expanded - a / symbol - b * symbol) != 0:
-        raise ValueError(f"{s.text(minimise)} is not of the form a/step + b*step")
+        raise ValueError(f"{s.text(minimise)} is not of the form a/step_size + b*step_size")
     add = s.total if symbol is s.step_size else sympy.sympify
     return {"bias": add(sympy.simplify(a / cap)), "noise": add(sympy.simplify(2 * sympy.sqrt(a * b)))}
 
 
 @lru_cache(maxsize=256)
-def tuned_terms(bound: Bound, form: str | None = None) -> dict[str, sympy.Expr]:
-    """The terms of a form at the tuned step; the terms themselves where the bound has no step."""
-    terms = bound.summands[form or bound.forms[0]]
-    if not isinstance(terms, Mapping):
-        raise ValueError(f"{bound.name} is solved for by numbers in this form, so it has no terms at a tuned step")
-    symbol = step_size_symbol(sympy.Add(*terms.values()))
+def tuned_terms(of: Content) -> dict[str, sympy.Expr]:
+    """The terms at the tuned step size; the terms themselves where they hold no step size."""
+    if of.terms is None:
+        raise ValueError(f"{of.name} is solved for by numbers in this form, so it has no terms at a tuned step size")
+    symbol = step_size_symbol(sympy.Add(*(term for _, term in of.terms)))
     if symbol is None:
-        return dict(terms)
-    if bound.step_rule is None:
-        raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
-    if bound.step_rule.cap is not None:
-        return tuned_parts(bound.step_rule.minimise, bound.step_rule.cap)
-    best = stationary_step_size(bound.step_rule.minimise)
-    return {name: sympy.simplify(term.subs(symbol, best)) for name, term in terms.items()}
+        return dict(of.terms)
+    if of.step_rule is None:
+        raise ValueError(f"{of.name} has no tuned step size in closed form; pass step_size")
+    if of.step_rule.cap is not None:
+        return tuned_parts(of.step_rule.minimise, of.step_rule.cap)
+    best = stationary_step_size(of.step_rule.minimise)
+    return {name: sympy.simplify(term.subs(symbol, best)) for name, term in of.terms}
 
 
-def tuned_step_size(bound: Bound, values: dict[str, Any]) -> Any:
-    """The numeric tuned step; `values` are checked constants. Zero noise gives the cap, zero distance a tiny step."""
-    if bound.step_rule is None:
-        raise ValueError(f"{bound.name} has no tuned step in closed form; pass step")
-    needed, function = s.compiled((stationary_step_size(bound.step_rule.minimise),))
+def rule_symbols(rule: StepRule) -> set[sympy.Symbol]:
+    """The constants that the tuned step size is made of."""
+    return stationary_step_size(rule.minimise).free_symbols | (rule.cap.free_symbols if rule.cap is not None else set())
+
+
+def tuned_step_size(name: str, rule: StepRule | None, values: dict[str, Any]) -> Any:
+    """The numeric tuned step size; `values` are checked constants. Zero noise gives the cap, zero distance nearly 0."""
+    if rule is None:
+        raise ValueError(f"{name} has no tuned step size in closed form; pass step_size")
+    needed, function = s.compiled((stationary_step_size(rule.minimise),))
     with np.errstate(divide="ignore", invalid="ignore"):
         best = np.asarray(function(*(values[name] for name in needed))[0], dtype=np.float64)
     best = np.where(np.isnan(best), np.inf, best)
-    if bound.step_rule.cap is not None:
-        needed, function = s.compiled((bound.step_rule.cap,))
+    if rule.cap is not None:
+        needed, function = s.compiled((rule.cap,))
         with np.errstate(divide="ignore"):
             best = np.minimum(best, function(*(np.asarray(values[name]) for name in needed))[0])
     if np.any(np.isinf(best)):
-        raise ValueError(f"the tuned step of {bound.name} is unbounded for these constants; pass step")
+        raise ValueError(f"the tuned step size of {name} is unbounded for these constants; pass step_size")
     best = np.maximum(best, np.finfo(float).tiny)
     return best if best.ndim else float(best)
 
@@ -141,58 +166,59 @@ def exponents(monomial: sympy.Expr) -> dict[str, float]:
 
 
 @lru_cache(maxsize=256)
-def split(bound: Bound, *, tuned: bool = True, affine: bool = True) -> tuple[sympy.Expr, sympy.Expr]:
-    """Bias and noise: the summands of the additive form without M, and those with M (at the tuned step if `tuned`)."""
-    if bound.asymptotic is not None:
-        return bound.asymptotic["bias"], bound.asymptotic["noise"]
-    terms = tuned_terms(bound) if tuned and bound.step_rule is not None else bound.additive
-    if terms is None:
-        raise ValueError(f"{bound.name} has no additive form, so its terms cannot be told apart by symbols")
+def split(of: Content, *, tuned: bool = True, affine: bool = True) -> tuple[sympy.Expr, sympy.Expr]:
+    """Bias and noise: the summands without M, and those with M (at the tuned step size if `tuned`)."""
+    if of.asymptotic is not None:
+        leading = dict(of.asymptotic)
+        return leading["bias"], leading["noise"]
+    if of.terms is None:
+        raise ValueError(f"{of.name} has no additive form, so its terms cannot be told apart by symbols")
+    terms = tuned_terms(of) if tuned and of.step_rule is not None else dict(of.terms)
     whole = sympy.Add(*terms.values())
     parts = monomials(whole if affine else whole.subs(s.rho, 0))
     bias = sympy.Add(*(p for p in parts if not p.has(s.M)))
     return bias, sympy.Add(*(p for p in parts if p.has(s.M)))
 
 
-def rate(bound: Bound, noise: bool = True) -> dict[str, float]:
+def rate(of: Content, noise: bool = True) -> dict[str, float]:
     """Exponents of the summand that decays most slowly, of the noise or of the bias part (see `Bound.rate`)."""
-    bias, noisy = split(bound, affine=False)
+    bias, noisy = split(of, affine=False)
     chosen = noisy if noise and noisy != 0 else bias
     if chosen == 0:
-        raise ValueError(f"{bound.name} has no {'noise' if noise else 'bias'} term")
+        raise ValueError(f"{of.name} has no {'noise' if noise else 'bias'} term")
     return max(map(exponents, monomials(chosen)), key=lambda e: (e["T"], e["M"], e["d"]))
 
 
-def critical_batch_size_formula(bound: Bound, fixed: str) -> sympy.Expr:
+def critical_batch_size_formula(of: Content, fixed: str) -> sympy.Expr:
     """The critical batch size as a SymPy expression, without relative noise (see `Bound.critical_batch_size`).
 
     `fixed` is "gap" (the symbol `gap` is the accuracy wanted) or "T". Raises where bias or noise is a sum of different
     powers; the numeric critical batch size does not mind.
     """
-    bias, noise = (sympy.expand(part) for part in split(bound, affine=False))
+    bias, noise = (sympy.expand(part) for part in split(of, affine=False))
     n = sympy.Dummy("n", positive=True)
     if 0 in (bias, noise):
-        raise ValueError(f"{bound.name} has no {'bias' if bias == 0 else 'noise'} term, hence no critical batch size")
+        raise ValueError(f"{of.name} has no {'bias' if bias == 0 else 'noise'} term, hence no critical batch size")
 
     def solved(equation: sympy.Expr, unknown: sympy.Symbol) -> sympy.Expr:
         closed, back = _opaque(sympy.together(equation))
         roots = sympy.solve(closed, unknown)
         if len(roots) != 1:
-            raise ValueError(f"{bound.name} has no critical batch size in closed form; ask for its value")
+            raise ValueError(f"{of.name} has no critical batch size in closed form; ask for its value")
         return roots[0].xreplace(back)
 
     if fixed == "T":
         return sympy.simplify(solved(bias - noise, s.M))
     samples = sympy.simplify(noise.subs(s.T, n / s.M))
     if samples.has(s.M):
-        raise ValueError(f"the noise of {bound.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
     return sympy.simplify(solved(samples - s.gap, n) / solved(bias - s.gap, s.T))
 
 
-def critical_batch_size(bound: Bound, values: dict[str, Any], gap: float | None, T: float | None, tuned: bool) -> float:
+def critical_batch_size(of: Content, values: dict[str, Any], gap: float | None, T: float | None, tuned: bool) -> float:
     """The numeric critical batch size; `values` are checked constants without T and M."""
     grouped: list[dict[tuple[float, float], float]] = [defaultdict(float), defaultdict(float)]
-    for part, group in zip(split(bound, tuned=tuned), grouped, strict=True):
+    for part, group in zip(split(of, tuned=tuned), grouped, strict=True):
         for term in monomials(part) if part != 0 else []:
             powers = exponents(term)
             needed, function = s.compiled((term.subs({s.T: 1, s.M: 1}),))
@@ -200,13 +226,13 @@ def critical_batch_size(bound: Bound, values: dict[str, Any], gap: float | None,
     bias = [(c, a) for (a, _), c in grouped[0].items() if c > 0]
     noise = [(c, a, b) for (a, b), c in grouped[1].items() if c > 0]
     if not grouped[1]:
-        raise ValueError(f"no term of {bound.name} depends on M, so it has no critical batch size")
+        raise ValueError(f"no term of {of.name} depends on M, so it has no critical batch size")
     if T is not None:
         level = sum(c * T**a for c, a in bias)
         return _decreasing_root([(c * T**a, b) for c, a, b in noise], level)
     assert gap is not None
     if any(a != b for _, a, b in noise):
-        raise ValueError(f"the noise of {bound.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
     updates = _decreasing_root(bias, gap)
     return _decreasing_root([(c, a) for c, a, _ in noise], gap) / updates if updates else float("inf")
 

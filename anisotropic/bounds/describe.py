@@ -4,33 +4,54 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import sympy
 
-from . import measures, symbols as s
+from . import symbols as s
 from .conditions import printed
 from .constants import KNOWN
-
-if TYPE_CHECKING:
-    from .theorem import Bound
+from .derive import StepRule, stationary_step_size
 
 RELATION = {"upper": ("<=", r"\le"), "lower": (">=", r"\ge"), "equality": ("=", "=")}
+#: What a bound's claim about iterations is, by its field `horizon`.
+HORIZON = {
+    None: (),
+    False: ("the claim holds at every T",),
+    True: ("the claim is about the last iteration T = N alone, for which the step size is chosen",),
+}
 
 
-def substituted(expression: sympy.Expr, values: Mapping[str, Any]) -> sympy.Expr:
+class Statement(NamedTuple):
+    """What a printed statement is made of: texts, and the terms or the equation of the default form."""
+
+    name: str
+    title: str
+    claim: str
+    terms: Mapping[str, sympy.Expr] | None
+    equation: sympy.Basic | None
+    step_rule: StepRule | None
+    tuned: Mapping[str, sympy.Expr]
+    forms: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    conditions: Mapping[str, tuple[sympy.Basic, ...]]
+    constants: tuple[str, ...]
+    source: str
+
+
+def substituted(expression: sympy.Expr, values: Mapping[str, Any], digits: int = 6) -> sympy.Expr:
     """`expression` with each reduction and each scalar replaced by its number, where `values` holds its constants."""
     numbers = {}
     for node in expression.atoms(s.total, s.largest):
         needed, function = s.compiled((node,))
         if set(needed) <= set(values):
-            numbers[node] = sympy.Float(float(function(*(values[name] for name in needed))[0]), 6)
+            numbers[node] = sympy.Float(float(function(*(values[name] for name in needed))[0]), digits)
     reduced = expression.xreplace(numbers)
     scalars = {}
     for symbol in reduced.free_symbols:
         value = values.get(s.constant_name(symbol))
         if value is not None and not isinstance(symbol, s.Coordinate):
-            scalars[symbol] = sympy.Float(value, 6) if float(value) != int(value) else sympy.Integer(int(value))
+            scalars[symbol] = sympy.Float(value, digits) if float(value) != int(value) else sympy.Integer(int(value))
     return reduced.xreplace(scalars)
 
 
@@ -40,49 +61,55 @@ def sum_latex(terms: Mapping[str, sympy.Expr]) -> str:
     return " + ".join(printed).replace("+ -", "- ") if printed else "0"
 
 
-def statement(bound: Bound) -> str:
-    """Assumptions, inequality, tuned step, constants and source, wrapped at 80 columns."""
-    relation = RELATION[bound.kind][0]
-    lines = [bound.name, *_wrapped("  ", bound.title)]
-    level = " with probability at least 1 - delta" if bound.probability else ""
-    lines += _wrapped("  ", f"{measures.describe(bound.measure, bound.probability).text} {relation}{level}")
-    if bound.additive is not None:
-        lines += _aligned({name: s.text(term) for name, term in bound.additive.items()})
+def numbers_latex(terms: Mapping[str, float], digits: int) -> str:
+    """The terms as numbers, and their sum."""
+    shown = sum_latex({name: sympy.Float(value, digits) if value else 0 for name, value in terms.items()})
+    whole = s.latex(sympy.Float(sum(terms.values()), digits))
+    return f"{shown} = {whole}" if sum(value != 0 for value in terms.values()) > 1 else shown
+
+
+def equation_latex(equation: sympy.Basic | None, values: Mapping[str, Any], digits: int) -> str:
+    """S and the equation that it solves, with numbers where they are known."""
+    if equation is None:
+        return r"\text{the solution found numerically}"
+    sides = [substituted(side, values, digits) for side in equation.args]
+    return rf"S, \quad {s.latex(equation.func(*sides, evaluate=False))}"
+
+
+def statement(of: Statement) -> str:
+    """Assumptions, inequality, tuned step size, constants and source, wrapped at 80 columns."""
+    lines = [of.name, *_wrapped("  ", of.title), *_wrapped("  ", of.claim)]
+    if of.terms is not None:
+        lines += _aligned({name: s.text(term) for name, term in of.terms.items()})
     else:
-        solved = "a numeric solution" if bound.equation is None else f"S, where {s.text(bound.equation)}"
+        solved = "a numeric solution" if of.equation is None else f"S, where {s.text(of.equation)}"
         lines += _wrapped("      ", solved)
-    tuned = _tuned_lines(bound)
-    if tuned:
-        lines += tuned
-    if len(bound.forms) > 1:
-        order = "" if bound.additive is None else " (loosest first)"
-        lines += _wrapped("  forms       ", ", ".join(bound.forms) + order)
-    for sentence in (*bound.assumptions, *bound.requires.sentences()):
+    if of.tuned:
+        lines += _tuned_lines(of)
+    if len(of.forms) > 1:
+        lines += _wrapped("  forms       ", f"{of.forms[0]} (above), {', '.join(of.forms[1:])}")
+    for sentence in of.assumptions:
         lines += _wrapped("  assumes     ", sentence)
-    if bound.conditions:
-        lines += _wrapped("  conditions  ", "; ".join(map(printed, bound.conditions)))
-    for name in bound.constants:
+    for form, conditions in ((f, c) for f, c in of.conditions.items() if c):
+        told = "; ".join(map(printed, conditions))
+        lines += _wrapped("  conditions  ", f"{told} (form {form})" if form else told)
+    for name in of.constants:
         known = KNOWN.get(name)
         default = "" if known is None or known.default is None else f" (default {known.default:g})"
         lines += _wrapped("  " + f"{name:<12}", (known.meaning if known else "a constant of this bound") + default)
-    if bound.source is not None:
-        arxiv = f", arXiv {bound.source.arxiv}" if bound.source.arxiv else ""
-        place = f" ({bound.source.place})" if bound.source.place else ""
-        lines += _wrapped("  source      ", f"{bound.source.status}: {bound.source.key}{arxiv}{place}")
+    if of.source:
+        lines += _wrapped("  source      ", of.source)
     return "\n".join(lines)
 
 
-def _tuned_lines(bound: Bound) -> list[str]:
-    if bound.step_rule is None or bound.additive is None:
-        return []
-    from .derive import stationary_step_size, tuned_terms
-
-    best = s.text(stationary_step_size(bound.step_rule.minimise))
-    if bound.step_rule.cap is not None:
-        best = f"min({s.text(bound.step_rule.cap)}, {best})"
-    at_most = ", at most" if bound.step_rule.cap is not None else ""
+def _tuned_lines(of: Statement) -> list[str]:
+    assert of.step_rule is not None
+    best = s.text(stationary_step_size(of.step_rule.minimise))
+    if of.step_rule.cap is not None:
+        best = f"min({s.text(of.step_rule.cap)}, {best})"
+    at_most = ", at most" if of.step_rule.cap is not None else ""
     head = _wrapped("  tuned       ", f"at step_size = {best}{at_most}")
-    return head + _aligned({name: s.text(term) for name, term in tuned_terms(bound).items()})
+    return head + _aligned({name: s.text(term) for name, term in of.tuned.items()})
 
 
 def _aligned(printed: Mapping[str, str]) -> list[str]:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from .._support.names import nearest
 from ..records import Facts
+from ..records.vocabulary import LAWS, OPTIMIZERS, PRESETS, PROPERTIES, meant, one_of
 
 Names = Iterable[str] | str
+
+
+def checked(requires: Any) -> Requires:
+    """The hypotheses of a bound; a dict is answered with what to write."""
+    if requires is None or isinstance(requires, Requires):
+        return requires or Requires()
+    raise TypeError(f"requires = {requires!r}; expected an.Requires, such as an.Requires(optimizers='sgd')")
 
 
 def _tuple(values: Names) -> tuple[str, ...]:
@@ -28,8 +38,8 @@ class Requires:
         Of the objective: "convex", "separable", "interior minimizer", ... Without a box every minimizer is interior.
     box : bool or None
         True: iterates must be clipped to a box. False: they must not.
-    schedule, batch : str or None
-        "constant", or None where any will do; `batch` may also name a rule.
+    schedule, batch : names or None
+        "constant", the names of schedules or batch rules, or None where any will do.
     batch_test_always_holds : bool
         Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
     objectives : names
@@ -48,25 +58,40 @@ class Requires:
     preset: str | None = None
     properties: Names = frozenset()
     box: bool | None = None
-    schedule: str | None = "constant"
-    batch: str | None = "constant"
+    schedule: Names | None = "constant"
+    batch: Names | None = "constant"
     objectives: Names = ()
     laws: Names = frozenset()
     noises: Names = frozenset()
     batch_test_always_holds: bool = False
 
+    def __new__(cls, *args: Any, **given: Any) -> Requires:
+        for name in given:
+            if name not in cls.__dataclass_fields__:
+                raise TypeError(f"Requires has no hypothesis {name!r}{nearest(name, cls.__dataclass_fields__)}")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "optimizers", _tuple(self.optimizers))
         object.__setattr__(self, "objectives", _tuple(self.objectives))
+        for name in ("schedule", "batch"):
+            wanted = getattr(self, name)
+            object.__setattr__(self, name, None if wanted is None else _tuple(wanted))
         for name in ("properties", "laws", "noises"):
             object.__setattr__(self, name, frozenset(_tuple(getattr(self, name))))
+        for what, given, known in (("property", self.properties, PROPERTIES), ("law", self.laws, LAWS)):
+            for word in given:
+                one_of(word, known, what)
+        if self.preset is not None:
+            one_of(self.preset, PRESETS, "preset")
 
     def unmet(self, facts: Facts) -> list[str]:
         """One sentence for each hypothesis that a run with these `facts` does not meet."""
         found: list[str] = []
         optimizer = facts.optimizer
         if self.optimizers and optimizer not in tuple(self.optimizers):
-            found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}")
+            slip = next((m for name in self.optimizers if (m := meant(name, OPTIMIZERS))), "")
+            found.append(f"the optimizer is {optimizer!r}; the theorem is about {' or '.join(self.optimizers)}{slip}")
         preset = facts.settings.get("preset")
         if self.preset and not found and preset != self.preset:
             place = "v_0 = 0 and eps outside the root" if self.preset == "convex" else "v_0 = eps^2, inside the root"
@@ -85,8 +110,8 @@ class Requires:
         for what, wanted, actual in (
             ("schedule", self.schedule, facts.schedule), ("batch", self.batch, facts.batch),
         ):  # fmt: skip
-            if wanted is not None and actual != wanted:
-                found.append(f"the {what} is {actual!r}; the theorem needs {wanted!r}")
+            if wanted is not None and actual not in tuple(wanted):
+                found.append(f"the {what} is {actual!r}; the theorem needs {' or '.join(map(repr, wanted))}")
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
                 "the batch rule is not known to hold at every step; the theorem needs its exact form, asked at every "
@@ -111,9 +136,13 @@ class Requires:
             told.append("iterates clipped to a box" if self.box else "no projection")
         if self.laws or self.noises:
             told.append("noise: " + ", ".join(sorted({*self.laws, *self.noises})))
-        if self.batch not in (None, "constant"):
-            told.append(f"batch: {self.batch}" + ", exact, at every iteration" * self.batch_test_always_holds)
-        constant = [what for what in ("schedule", "batch") if getattr(self, what) == "constant"]
+        others = {w: [n for n in getattr(self, w) or () if n != "constant"] for w in ("schedule", "batch")}
+        if others["schedule"]:
+            told.append(f"step size schedule: {' or '.join(others['schedule'])}")
+        if others["batch"]:
+            held = ", exact, at every iteration" * self.batch_test_always_holds
+            told.append(f"batch: {' or '.join(others['batch'])}{held}")
+        constant = [what for what in ("schedule", "batch") if getattr(self, what) == ("constant",)]
         if constant:
             told.append("constant " + " and ".join("step size" if c == "schedule" else "batch size" for c in constant))
         return told

@@ -68,8 +68,13 @@ sgd_separation_lower = Bound(
         )
     },
     conditions=[Le(uniform_step_size, 2 / largest(L))],
-    requires=Requires(optimizers="sgd", objectives="quadratic", properties="separable", noises="none"),
+    requires=Requires(
+        optimizers="sgd", objectives="quadratic", properties={"separable", "interior minimizer"}, noises="none"
+    ),
     source=Source("jiang2025provable", "2406.04592", "lower bounds for SGD beside AdaGrad", "derived here"),
     title="gradient descent on a diagonal quadratic, for every constant step up to 2/max L_j",
-    assumptions=["L_j is the curvature itself; the sum is over the coordinates with 2 L_j <= max L_j"],
+    assumptions=[
+        "L_j is the curvature itself; the sum is over the coordinates with 2 L_j <= max L_j",
+        "a box, where there is one, contains the minimizer of the quadratic",
+    ],
 )

@@ -124,6 +124,10 @@ class Source:
         if self.status not in STATUSES:
             raise ValueError(f"source status = {self.status!r}; expected one of {', '.join(map(repr, STATUSES))}")
 
+    def __str__(self) -> str:
+        arxiv, place = f", arXiv {self.arxiv}" * bool(self.arxiv), f" ({self.place})" * bool(self.place)
+        return f"{self.status}: {self.key}{arxiv}{place}"
+
     def bibtex(self) -> str:
         """A BibTeX entry; for a key outside the library's bibliography, one made from the arXiv number."""
         fields = REFERENCES.get(self.key)

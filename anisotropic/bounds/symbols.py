@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import sympy
 from sympy.core.function import UndefinedFunction
-from sympy.printing.latex import LatexPrinter
+from sympy.printing.conventions import split_super_sub
+from sympy.printing.latex import LatexPrinter, greek_letters_set
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
@@ -147,7 +148,10 @@ class larger(sympy.Function):
 
     @classmethod
     def eval(cls, a: sympy.Expr, b: sympy.Expr) -> sympy.Expr | None:
-        return sympy.Max(a, b) if a.is_number and b.is_number else None
+        if a.is_number and b.is_number:
+            return sympy.Max(a, b)
+        difference = sympy.factor_terms(a - b)
+        return a if difference.is_nonnegative else b if difference.is_nonpositive else None
 
     def _eval_is_real(self) -> bool | None:
         return all(a.is_real for a in self.args) or None
@@ -205,6 +209,11 @@ first_phase = scalar("first_phase")
 d = scalar("d", integer=True, positive=True)
 gap = scalar("gap")
 
+#: Single numbers made of a per-coordinate constant: its Euclidean norm, maximum and sum, such as ||w_1 - w*||_2.
+R_norm, D_norm, G_norm, sigma_norm, eps_norm = (sympy.sqrt(total(x**2)) for x in (R, D, G, sigma, eps))
+L_max, L0_max, L1_max, R_max, D_max, G_max, sigma_max = map(largest, (L, L0, L1, R, D, G, sigma))
+L_sum, L0_sum, L1_sum, R_sum, D_sum, G_sum, sigma_sum = map(total, (L, L0, L1, R, D, G, sigma))
+
 
 @lru_cache(maxsize=512)
 def compiled(expressions: tuple[sympy.Basic, ...]) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
@@ -229,11 +238,38 @@ def names(expressions: Iterable[sympy.Basic]) -> frozenset[str]:
     return frozenset(constant_name(s) for e in expressions for s in e.free_symbols)
 
 
+def _letters(name: str) -> str:
+    r"""One part of a name in LaTeX: ``\kappa``, ``x``, ``10``; a word stands upright."""
+    if name.lower() in greek_letters_set or len(name) == 1 or name.isdigit():
+        return LatexPrinter()._deal_with_super_sub(name)
+    return rf"\mathrm{{{name}}}"
+
+
+def _norm_of(expression: sympy.Expr) -> Coordinate | None:
+    """x where `expression` is the squared norm total(x**2)."""
+    if not isinstance(expression, total):
+        return None
+    base, exponent = expression.args[0].as_base_exp()
+    return base if exponent == 2 and isinstance(base, Coordinate) else None
+
+
 class _Latex(LatexPrinter):
     def _print_Symbol(self, expr: sympy.Symbol, style: str = "plain") -> str:
-        return _TYPESET.get(expr.name) or super()._print_Symbol(expr, style)
+        if expr.name in _TYPESET:
+            return _TYPESET[expr.name]
+        base, supers, below = split_super_sub(expr.name)
+        index = ", ".join(map(_letters, below))
+        power = "".join(rf"^{{{_letters(x)}}}" for x in supers)
+        return _letters(base) + power + (f"_{{{index}}}" if index else "")
 
     _print_Coordinate = _print_Symbol
+
+    def _print_Pow(self, expr: sympy.Expr) -> str:
+        norm = _norm_of(expr.base) if abs(expr.exp) == sympy.S.Half else None
+        if norm is None:
+            return super()._print_Pow(expr)
+        shown = rf"\left\|{_letters(split_super_sub(norm.name)[0])}\right\|_{{2}}"
+        return shown if expr.exp > 0 else rf"\frac{{1}}{{{shown}}}"
 
     def _needs_mul_brackets(self, expr: sympy.Expr, first: bool = False, last: bool = False) -> bool:
         return (isinstance(expr, (total, largest)) and not last) or super()._needs_mul_brackets(expr, first, last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,17 +11,17 @@ import numpy as np
 import sympy
 
 from . import derive, describe, measures, symbols as s
+from .completion import STEP_SIZES, completed, known_part, lacking, with_defaults
 from .conditions import broken, check_relationals
-from .constants import KNOWN, dimension, fill, is_uneven, refuse_unknown, sentence_list
+from .constants import fill, is_uneven, order, refuse_unknown, sentence_list
 from .derive import StepRule
-from .forms import Solver, Terms, checked_terms, weighted
-from .requires import Requires
+from .forms import Form, Solver, Terms, checked_form, weighted
+from .requires import Requires, checked
 from .sources import Source
 
-__all__ = ["Bound", "Requires", "Solver", "Source", "StepRule"]
+__all__ = ["Bound", "Form", "Requires", "Solver", "Source", "StepRule"]
 
 KINDS = ("upper", "lower", "equality")
-_STEP_SIZES = {s.step_size, s.uniform_step_size}
 
 
 class Tightest(NamedTuple):
@@ -43,8 +43,8 @@ class Bound:
     kind : "upper", "lower" or "equality"
     terms : SymPy expression, mapping of names to expressions, or None
         The form "simple": their sum is the bound. Per-coordinate constants occur inside `total` or `largest` only.
-    forms : mapping of names to mappings of terms or to Solvers
-        Further forms; the first of all is the default.
+    forms : mapping of names to mappings of terms, to Forms or to Solvers
+        Further forms; the first of all is the default. A Form or Solver may have conditions of its own.
     conditions : SymPy relationals
         Inequalities between constants; with a per-coordinate symbol they are meant for every coordinate.
     requires : Requires
@@ -54,7 +54,11 @@ class Bound:
     assumptions : sentences
         What neither `conditions` nor `requires` can say.
     step_rule : StepRule
-        How the step is chosen when it is not given.
+        How the step size is chosen when it is not given.
+    horizon : bool, optional
+        True for a claim about the last iteration alone, because the step size (or a schedule) is chosen for T = N;
+        False for a claim about every T. Left out it is about every T, but a bound that depends on T and names no step
+        size is then not called violated by early iterations alone.
     probability : bool
         True where the bound holds for a single path with probability 1 - delta, rather than for the mean over paths.
     asymptotic : mapping with "bias" and "noise"
@@ -73,13 +77,14 @@ class Bound:
     name: str
     measure: str
     kind: str
-    summands: Mapping[str, Terms | Solver]
+    summands: Mapping[str, Form | Solver]
     conditions: tuple[sympy.Basic, ...]
     requires: Requires
     source: Source | None
     title: str
     assumptions: tuple[str, ...]
     step_rule: StepRule | None
+    horizon: bool | None
     probability: bool
     asymptotic: Terms | None
 
@@ -90,35 +95,34 @@ class Bound:
         kind: str = "upper",
         terms: sympy.Expr | Terms | None = None,
         *,
-        forms: Mapping[str, Terms | Solver] | None = None,
+        forms: Mapping[str, Terms | Form | Solver] | None = None,
         conditions: Iterable[sympy.Basic] = (),
         requires: Requires | None = None,
         source: Source | None = None,
         title: str = "",
         assumptions: Iterable[str] = (),
         step_rule: StepRule | None = None,
+        horizon: bool | None = None,
         probability: bool = False,
         asymptotic: Terms | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind = {kind!r}; expected one of {', '.join(map(repr, KINDS))}")
-        summands: dict[str, Terms | Solver] = {}
-        if terms is not None:
-            summands["simple"] = terms if isinstance(terms, Mapping) else {"bound": terms}
-        summands |= forms or {}
-        if not summands:
+        contents = ({} if terms is None else {"simple": terms}) | dict(forms or {})
+        if not contents:
             raise ValueError(f"bound {name!r} has neither terms nor forms; give one of them")
         fields = {
             "name": name,
             "measure": measure,
             "kind": kind,
-            "summands": {f: t if isinstance(t, Solver) else checked_terms(name, t) for f, t in summands.items()},
+            "summands": {form: checked_form(name, content) for form, content in contents.items()},
             "conditions": check_relationals(name, conditions),
-            "requires": requires or Requires(),
+            "requires": checked(requires),
             "source": source,
             "title": title,
             "assumptions": tuple(assumptions),
             "step_rule": step_rule,
+            "horizon": horizon if horizon is None else bool(horizon),
             "probability": probability,
             "asymptotic": asymptotic,
         }
@@ -136,7 +140,7 @@ class Bound:
     def additive(self) -> Terms | None:
         """The terms of the default form as SymPy expressions, or None where it is solved for."""
         first = self.summands[self.forms[0]]
-        return None if isinstance(first, Solver) else first
+        return first.terms if isinstance(first, Form) else None
 
     @property
     def expression(self) -> sympy.Basic | None:
@@ -151,37 +155,46 @@ class Bound:
 
     @property
     def tuned(self) -> dict[str, sympy.Expr]:
-        """The terms at the tuned step, derived by SymPy; with a cap on the step, an upper bound on their sum."""
-        return dict(derive.tuned_terms(self))
+        """The terms at the tuned step size, derived by SymPy; with a cap on it, an upper bound on their sum."""
+        return dict(derive.tuned_terms(self._content()))
 
     @cached_property
     def constants(self) -> tuple[str, ...]:
         """Names of the constants that the forms and conditions take."""
         found = s.names([*self.conditions, *set().union(*self._needed.values())])
-        return tuple(sorted(found, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n)))
+        return tuple(sorted(found, key=order))
+
+    @cached_property
+    def symbols(self) -> frozenset[sympy.Symbol]:
+        """Every symbol in the forms and their conditions."""
+        conditions = {c for form in self.forms for c in self.conditions_of(form)}
+        return frozenset().union(*(f.needs for f in self.summands.values()), *(c.free_symbols for c in conditions))
+
+    def conditions_of(self, form: str | None = None) -> tuple[sympy.Basic, ...]:
+        """The conditions of the theorem and those of this form alone."""
+        return (*self.conditions, *self.summands[self._form(form)].conditions)
 
     @cached_property
     def _needed(self) -> dict[str, set[sympy.Symbol]]:
         return {form: self._symbols(form) for form in self.forms}
 
     def _symbols(self, form: str) -> set[sympy.Symbol]:
-        content = self.summands[form]
-        used = set(content.needs) if isinstance(content, Solver) else set()
-        used = used.union(*(e.free_symbols for e in (() if isinstance(content, Solver) else content.values())))
-        wanted = used.union(*(c.free_symbols for c in self.conditions))
-        return wanted if used & _STEP_SIZES else wanted - _STEP_SIZES
+        used = set(self.summands[form].needs)
+        wanted = used.union(*(c.free_symbols for c in self.conditions_of(form)))
+        return wanted if used & STEP_SIZES else wanted - STEP_SIZES
+
+    def _content(self, form: str | None = None) -> derive.Content:
+        chosen = self.summands[self._form(form)]
+        terms = chosen.terms if isinstance(chosen, Form) else None
+        return derive.content(self.name, terms, self.step_rule, self.asymptotic)
 
     # ---- numbers ----------------------------------------------------------------------------------------------------
 
     def __call__(self, form: str | None = None, **constants: Any) -> float:
-        """The value of the bound.
+        """The value of the bound in one form, by default the first, which is the loosest.
 
-        Raises
-        ------
-        TypeError
-            For a constant nobody knows.
-        ValueError
-            For missing or unusable constants, an unknown form, and where a condition of the theorem does not hold.
+        Raises TypeError for a constant nobody knows, ValueError for missing or unusable constants, an unknown form, and
+        where a condition of the theorem does not hold.
         """
         return float(sum(self.terms(form, **constants).values()))
 
@@ -189,16 +202,9 @@ class Bound:
         """The terms by name; they sum to the value of that form."""
         form = self._form(form)
         values = self._values(self._needed[form], constants)
-        if found := broken(*self._checkable(self._filled(constants) | values)):
+        if found := broken(*self._checkable(self._filled(constants) | values, form)):
             raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
-        return self._evaluate(form, values)
-
-    def _evaluate(self, form: str, values: dict[str, Any]) -> dict[str, float]:
-        content = self.summands[form]
-        if isinstance(content, Solver):
-            return {name: float(part) for name, part in content.solve(values).items()}
-        needed, function = s.compiled(tuple(content.values()))
-        return dict(zip(content, map(float, function(*(values[n] for n in needed))), strict=True))
+        return self.summands[form].values(values)
 
     def tightest(self, **constants: Any) -> Tightest:
         """The form with the smallest value, the largest for a lower bound, among those that the constants allow.
@@ -219,16 +225,19 @@ class Bound:
                 refused = error
         if not values:
             raise refused or ValueError(f"{self.name} has no form")
-        best = (max if self.kind == "lower" else min)(values, key=lambda form: values[form])
+        numbers = {form: value for form, value in values.items() if not np.isnan(value)} or values
+        best = (max if self.kind == "lower" else min)(numbers, key=lambda form: numbers[form])
         return Tightest(best, values[best])
 
     def tuned_step_size(self, **constants: Any) -> Any:
-        """The step that minimises the bound (never above the step that the theorem allows): a float or ``(d,)``."""
-        if self.step_rule is None:
-            raise ValueError(f"{self.name} has no tuned step in closed form; pass step")
-        best = derive.stationary_step_size(self.step_rule.minimise)
-        used = best.free_symbols | (self.step_rule.cap.free_symbols if self.step_rule.cap is not None else set())
-        return derive.tuned_step_size(self, self._values(used, constants))
+        """The step size that minimizes the bound (never above what the theorem allows): a float or ``(d,)``."""
+        used = derive.rule_symbols(self.step_rule) if self.step_rule is not None else set()
+        return derive.tuned_step_size(self.name, self.step_rule, self._values(used, constants))
+
+    def missing(self, form: str | None = None, **constants: Any) -> list[str]:
+        """Names of the constants that this form still needs."""
+        self._refuse_unknown(constants)
+        return lacking(self._needed[self._form(form)], self._filled(constants), self.step_rule)
 
     def violations(self, **constants: Any) -> list[str]:
         """One sentence for each missing constant and each condition that does not hold; never raises for them."""
@@ -237,24 +246,25 @@ class Bound:
         told = [f"{self.name} needs {sentence_list(unknown)}, which {verb} unknown"] if unknown else []
         return told + self.broken_conditions(**constants)
 
-    def broken_conditions(self, **constants: Any) -> list[str]:
+    def broken_conditions(self, form: str | None = None, **constants: Any) -> list[str]:
         """One sentence for each condition that these constants break; conditions on missing constants are left out."""
         self._refuse_unknown(constants)
+        form = self._form(form)
         found, usable = [], dict(self._filled(constants))
-        symbols_used = self._needed[self.forms[0]]
         given = usable.get("step_size")
-        if s.uniform_step_size in symbols_used and given is not None and is_uneven(given):
+        wanted = self._needed[form].union(*(c.free_symbols for c in self.conditions_of(form)))
+        if s.uniform_step_size in wanted and given is not None and is_uneven(given):
             found.append("step_size differs between coordinates; the theorem is about one step size for all of them")
             usable.pop("step_size")
-        if not (found or self._missing(symbols_used, usable)):
-            usable |= self._values(symbols_used, constants)
-        return found + broken(*self._checkable(usable))
+        if not (found or lacking(self._needed[form], usable, self.step_rule)):
+            usable |= self._values(self._needed[form], constants)
+        return found + broken(*self._checkable(usable, form))
 
     def critical_batch_size(self, *, gap: float | None = None, T: float | None = None, **constants: Any) -> float:
         """The batch size beyond which a larger batch no longer pays.
 
         With ``gap=e``: where the floor in updates (the T at which the bias part is e) and the floor in samples (the MT
-        at which the noise part is e) cross. With ``T=T``: where bias and noise are equal. At the tuned step.
+        at which the noise part is e) cross. With ``T=T``: where bias and noise are equal. At the tuned step size.
 
         Examples
         --------
@@ -269,70 +279,73 @@ class Bound:
             raise ValueError(f"{'gap' if T is None else 'T'} = {goal:g}; expected a finite number above 0")
         tuned = constants.get("step_size") is None
         if not tuned and self.step_rule is not None and self.step_rule.cap is not None:
-            raise ValueError(f"the critical batch size of {self.name} is that of its tuned step; leave step out")
-        used = set().union(*(part.free_symbols for part in derive.split(self, tuned=tuned))) - {s.T, s.M}
-        values = self._values(used, constants)
-        return derive.critical_batch_size(self, values, gap, T, tuned)
+            raise ValueError(f"the critical batch size of {self.name} is that of its tuned step size; leave it out")
+        content = self._content()
+        used = set().union(*(part.free_symbols for part in derive.split(content, tuned=tuned))) - {s.T, s.M}
+        return derive.critical_batch_size(content, self._values(used, constants), gap, T, tuned)
 
     def critical_batch_size_formula(self, fixed: str = "gap") -> sympy.Expr:
         """The critical batch size in symbols, at a given "gap" or at a given "T"."""
         if fixed not in ("gap", "T"):
             raise ValueError(f"fixed = {fixed!r}; expected 'gap' or 'T'")
-        return derive.critical_batch_size_formula(self, fixed)
+        return derive.critical_batch_size_formula(self._content(), fixed)
 
     def rate(self, noise: bool = True) -> dict[str, float]:
-        """Exponents in T, M and d of the noise part, or of the bias part with ``noise=False``, at the tuned step.
+        """Exponents in T, M and d of the noise part, or of the bias part with ``noise=False``, at the tuned step size.
 
         Those of its slowest summand; d counts coordinates that are all alike. Where no term carries M, both are equal;
-        where no tuned step is known, the step is held fixed.
+        where no tuned step size is known, it is held fixed.
         """
-        return derive.rate(self, noise)
+        return derive.rate(self._content(), noise)
 
     def scaled(self, factor: float = 1.0, **factors: float) -> Bound:
         """The same bound with every term multiplied by `factor`, or single terms by a factor of their own.
 
         A planted error: ``bound.scaled(0.5)`` halves the theorem, ``bound.scaled(noise=0)`` drops one term.
         """
-        known = {name for form in self.summands.values() if not isinstance(form, Solver) for name in form}
+        known = {name for form in self.summands.values() if isinstance(form, Form) for name in form.terms}
         if known and not set(factors) <= known:
             strange = sorted(set(factors) - known)[0]
             raise ValueError(f"{self.name} has no term {strange!r}; it has {', '.join(sorted(known))}")
-
-        return Bound(
-            self.name,
-            self.measure,
-            self.kind,
-            forms={form: weighted(content, factor, factors) for form, content in self.summands.items()},
-            conditions=self.conditions,
-            requires=self.requires,
-            source=self.source,
-            title=self.title,
-            assumptions=self.assumptions,
-            step_rule=self.step_rule,
-            probability=self.probability,
-            asymptotic=self.asymptotic,
-        )
+        copy = Bound.__new__(Bound)
+        forms = {form: weighted(content, factor, factors) for form, content in self.summands.items()}
+        for entry in fields(self):
+            object.__setattr__(copy, entry.name, forms if entry.name == "summands" else getattr(self, entry.name))
+        return copy
 
     # ---- print ------------------------------------------------------------------------------------------------------
 
-    def latex(self, form: str | None = None, *, tuned: bool = False, **constants: Any) -> str:
+    def latex(self, form: str | None = None, *, tuned: bool = False, digits: int = 6, **constants: Any) -> str:
         """The inequality in LaTeX; with constants, their numbers in place of their symbols.
 
-        ``tuned=True`` puts the tuned step into a form that is given by terms.
+        ``tuned=True`` puts the tuned step size into a form that is given by terms. `digits` are significant ones. Where
+        the constants suffice for a value, the terms are numbers and their sum is that of ``bound(form, **constants)``.
+        A form that is not the only one is named beside its numbers.
+
+        Examples
+        --------
+        >>> from anisotropic.bounds import convex_sgd
+        >>> print(convex_sgd.latex(digits=3, L=1.0, sigma=1.0, R=1.0, T=3, M=1, step_size=1.0).partition("le ")[2])
+        0.167 + 0.5 = 0.667
         """
         self._refuse_unknown(constants)
-        content = derive.tuned_terms(self, self._form(form)) if tuned else self.summands[self._form(form)]
+        if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 17:
+            raise ValueError(f"digits = {digits!r}; expected a whole number of significant digits, 1 to 17")
+        form = self._form(form)
         head = f"{measures.describe(self.measure, self.probability).latex} {describe.RELATION[self.kind][1]}"
-        if isinstance(content, Solver):
-            if content.equation is None:
-                return f"{head} \\text{{the solution found numerically}}"
-            return f"{head} S, \\quad {s.latex(content.equation)}"
-        if constants:
-            used = set().union(*(e.free_symbols for e in content.values()))
-            values = fill(constants, {x for x in used if constants.get(s.constant_name(x)) is not None})
-            content = {k: describe.substituted(e, values) for k, e in content.items()}
-        level = r" \quad \text{with probability at least } 1 - \delta" if self.probability else ""
-        return f"{head} {describe.sum_latex(content)}{level}"
+        tail = r" \quad \text{with probability at least } 1 - \delta" if self.probability else ""
+        if constants and len(self.forms) > 1:
+            tail += rf" \quad \text{{(form {form})}}"
+        if constants and not self.missing(form, **constants):
+            return f"{head} {describe.numbers_latex(self.terms(form, **constants), digits)}{tail}"
+        chosen = self.summands[form]
+        if isinstance(chosen, Solver) and not tuned:
+            known = known_part(constants, set(chosen.needs))
+            return f"{head} {describe.equation_latex(chosen.equation, known, digits)}{tail}"
+        terms = derive.tuned_terms(self._content(form)) if tuned else chosen.terms  # type: ignore[union-attr]
+        known = known_part(constants, set().union(*(e.free_symbols for e in terms.values())))
+        shown = {name: describe.substituted(term, known, digits) for name, term in terms.items()}
+        return f"{head} {describe.sum_latex(shown)}{tail}"
 
     def cite(self) -> str:
         """BibTeX of the source."""
@@ -347,7 +360,18 @@ class Bound:
         return f"<Bound {self.name}: {self.kind} bound on {self.measure}, forms {', '.join(self.forms)}>"
 
     def __str__(self) -> str:
-        return describe.statement(self)
+        told = measures.describe(self.measure, self.probability).text
+        level = " with probability at least 1 - delta" * self.probability
+        tuned = self.tuned if self.step_rule is not None and self.additive is not None else {}
+        assumptions = (*self.assumptions, *self.requires.sentences(), *describe.HORIZON[self.horizon])
+        conditions = {"": self.conditions} | {form: content.conditions for form, content in self.summands.items()}
+        return describe.statement(
+            describe.Statement(
+                self.name, self.title, f"{told} {describe.RELATION[self.kind][0]}{level}", self.additive, self.equation,
+                self.step_rule, tuned, self.forms, assumptions, conditions, self.constants,
+                str(self.source) if self.source is not None else "",
+            )
+        )  # fmt: skip
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
@@ -362,37 +386,14 @@ class Bound:
         refuse_unknown(constants, self.constants, self.name)
 
     def _filled(self, constants: Mapping[str, Any]) -> dict[str, Any]:
-        given = {name: value for name, value in constants.items() if value is not None}
-        defaults = {n: KNOWN[n].default for n in self.constants if n in KNOWN and KNOWN[n].default is not None}
-        return defaults | given
+        return with_defaults(self.constants, constants)
 
-    def _missing(self, needed: Iterable[sympy.Symbol], given: Mapping[str, Any]) -> list[str]:
-        optional = {"d"} | ({"step_size"} if self.step_rule is not None else set())
-        lacking = {s.constant_name(x) for x in needed} - set(given) - optional
-        return sorted(lacking, key=lambda n: (list(KNOWN).index(n) if n in KNOWN else len(KNOWN), n))
-
-    def _checkable(self, known: Mapping[str, Any]) -> tuple[list[sympy.Basic], dict[str, Any]]:
+    def _checkable(self, known: Mapping[str, Any], form: str) -> tuple[list[sympy.Basic], dict[str, Any]]:
         """The conditions whose constants are all known, and the checked constants."""
-        present = [c for c in self.conditions if all(known.get(n) is not None for n in s.names([c]))]
+        present = [c for c in self.conditions_of(form) if all(known.get(n) is not None for n in s.names([c]))]
         return present, fill(known, set().union(*(c.free_symbols for c in present)))
 
-    def missing(self, form: str | None = None, **constants: Any) -> list[str]:
-        """Names of the constants that this form still needs."""
-        self._refuse_unknown(constants)
-        return self._missing(self._needed[self._form(form)], self._filled(constants))
-
     def _values(self, needed: set[sympy.Symbol], constants: Mapping[str, Any]) -> dict[str, Any]:
-        """Checked floats and arrays for the symbols needed, the tuned step included."""
+        """Checked floats and arrays for the symbols needed, the tuned step size included."""
         self._refuse_unknown(constants)
-        given = self._filled(constants)
-        if "step_size" not in given and self.step_rule is not None and needed & _STEP_SIZES:
-            needed = needed | derive.stationary_step_size(self.step_rule.minimise).free_symbols
-            needed |= self.step_rule.cap.free_symbols if self.step_rule.cap is not None else set()
-        lacking = self._missing(needed, given)
-        if lacking:
-            raise ValueError(f"{self.name} needs {sentence_list(lacking)}; it takes {', '.join(self.constants)}")
-        if "step_size" not in given and needed & _STEP_SIZES:
-            values = fill(given, needed - _STEP_SIZES)
-            size = {"d": dimension(given), "step_size": derive.tuned_step_size(self, values)}
-            return values | fill(size, needed & _STEP_SIZES)
-        return fill(given, needed)
+        return completed(self.name, self.constants, needed, self._filled(constants), self.step_rule)

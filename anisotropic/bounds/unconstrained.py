@@ -1,7 +1,8 @@
 """What holds for AdaGrad without a box? Deterministic bounds on the gap whose constants do not grow with T.
 
-The distance to the minimizer can only grow while the accumulated step is still too large for the smoothness; that
-growth is a finite integral, since epsilon stands outside the root and is positive.
+For AdaGrad-Norm the distance to the minimizer can only grow while the accumulated step is still too large for the
+smoothness; that growth is a finite integral, since epsilon stands outside the root and is positive. One coordinate of a
+separable function cannot be overshot by more than one step.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import Eq, Expr, Gt, log
+from sympy import Eq, Expr, Gt, Rational, log, sqrt
 
 from .nonconvex import final_roots
 from .symbols import (
@@ -27,14 +28,14 @@ from .symbols import (
     uniform_eps,
     uniform_step_size,
 )
-from .theorem import Bound, Requires, Solver, Source
+from .theorem import Bound, Form, Requires, Solver, Source, StepRule
 
 _SOURCE = Source("liu2023convergence", "2209.14827", "AdaGrad(Norm) on the whole space", "in the spirit of")
 
 
 def _drift(step_size_: Expr, smooth: Expr, e: Expr) -> Expr:
-    """2 step^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(step smooth/eps, 1): growth of the squared distance."""
-    x = larger(step_size_ * smooth / e, 1)
+    """2 step^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(step smooth/(2 eps), 1): growth of the squared distance."""
+    x = larger(step_size_ * smooth / (2 * e), 1)
     return 2 * step_size_**2 * ((1 + 1 / x) * log(x) - 2 * (1 - 1 / x))
 
 
@@ -55,22 +56,32 @@ convex_adagrad_norm_free = Bound(
     assumptions=["R is the distance of the start from any one minimizer"],
 )
 
-_reach = R**2 + _drift(step_size, L, eps)
+
+def _separable(reach: Expr) -> dict[str, Expr]:
+    """The regret of each coordinate at distance `reach`, with co-coercivity kept."""
+    price = reach**2 / (2 * step_size) + step_size
+    return {"bias": total(L * price**2) / (2 * T), "eps": total(eps * reach**2 / (2 * step_size)) / T}
+
+
+#: The regret when the first step has length step_size exactly: the distance is R before it, R - step_size after it.
+_after_first = larger(R - 3 * step_size, 0) * (R - step_size) / (2 * step_size)
+_first = R * (R**2 + step_size**2) / (2 * step_size) - R**2 / 2 + _after_first**2 / 2
 convex_adagrad_free_separable = Bound(
     "convex_adagrad_free_separable",
     "mean_gap",
     "upper",
-    {
-        "bias": total(L * (_reach / (2 * step_size) + step_size) ** 2) / (2 * T),
-        "eps": total(eps * _reach / (2 * step_size)) / T,
+    _separable(larger(R, step_size)),
+    forms={
+        "sharp": _separable(larger(R, larger(sqrt(step_size) - sqrt(eps / L), 0) ** 2)),
+        "first": Form({"bias": total(L * larger(_first, Rational(9, 8) * step_size**2)) / T}, (Eq(eps, 0),)),
     },
-    conditions=[Gt(eps, 0)],
     requires=Requires(
-        optimizers="adagrad", preset="convex", properties={"convex", "separable"}, box=False, noises="none"
+        optimizers="adagrad", preset="convex", properties={"convex", "separable", "interior minimizer"}, noises="none"
     ),
     source=_SOURCE,
-    title="AdaGrad without a box and without noise, convex and separable",
-    assumptions=["R is the distance of the start from any one minimizer"],
+    title="AdaGrad without noise, convex and separable; a box is not needed",
+    assumptions=["R is the distance of the start from any one minimizer, at which the gradient is zero"],
+    step_rule=StepRule(R**2 / (2 * step_size) + step_size),
 )
 
 

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .common import DONE, PASS_ON, VIOLATED, Group, bound_ids, emit, find_bound, output_options, usage
+
+if TYPE_CHECKING:
+    from ..bounds import Bound
 
 
 @click.group(cls=Group)
@@ -81,19 +84,32 @@ def bounds_evaluate(name: str, form: str | None, constants: tuple[str, ...], as_
     values = read_constants(constants)
     with usage():
         terms = bound.terms(form, **values)
-        forms = {f: bound(f, **values) for f in bound.forms} if form is None else {form: sum(terms.values())}
     value = sum(terms.values())
     chosen = form or bound.forms[0]
+    forms, refused = values_of_forms(bound, values)
     if as_json:
-        emit(bound=name, measure=bound.measure, kind=bound.kind, form=chosen, value=value, terms=terms, forms=forms)
+        emit(bound=name, measure=bound.measure, kind=bound.kind, form=chosen, value=value, terms=terms, forms=forms,
+             refused=refused)  # fmt: skip
     elif quiet:
         print(repr(float(value)))
     else:
         relation = {"upper": "<=", "lower": ">=", "equality": "="}[bound.kind]
-        print(f"{name}: {bound.measure} {relation} {number(float(value))}")
+        print(f"{name}: {bound.measure} {relation} {number(float(value))} (form {chosen})")
         show([{"term": k, "value": v, "share": f"{v / value:.1%}" if value else "-"} for k, v in terms.items()])
-        if len(forms) > 1:
-            print("forms: " + ", ".join(f"{k} {number(v)}" for k, v in forms.items()))
+        if len(bound.forms) > 1:
+            print("forms of the same theorem: " + ", ".join(f"{k} {number(v)}" for k, v in forms.items()))
+            print("".join(f"  {k}: {reason}\n" for k, reason in refused.items()), end="")
+
+
+def values_of_forms(bound: Bound, values: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """The value of every form that these constants allow, and for the others why they do not."""
+    found, refused = {}, {}
+    for form in bound.forms:
+        try:
+            found[form] = bound(form, **values)
+        except ValueError as error:
+            refused[form] = str(error)
+    return found, refused
 
 
 @bounds.command("search")

@@ -13,4 +13,4 @@ from numba import njit
 FLAGS = {"contract", "reassoc", "nsz", "arcp", "afn"}
 EXACT_ORDER = {"contract", "nsz"}  # reassociation would undo range reductions and the bit tricks of the normals
 
-leaf: Callable[..., Any] = njit(fastmath=FLAGS, error_model="numpy", nogil=True)
+leaf: Callable[..., Any] = njit(fastmath=FLAGS, error_model="numpy", nogil=True, forceinline=True)

@@ -90,8 +90,8 @@ def worst_case(
     One step on a class of two coordinates: (1 * 1 + 0.1 * 4) / 6.
 
     >>> result = worst_case([1.0, 0.1], [1.0, 2.0], 1)
-    >>> round(result.value, 6), result.gap < 1e-6, result.solver
-    (0.233333, True, 'CLARABEL')
+    >>> round(result.value, 4), result.gap <= 1e-5 * result.value, result.solver
+    (0.2333, True, 'CLARABEL')
     """
     size = max(np.size(L), np.size(D))
     smoothness = float_vector(L, size, "L", low=0.0, strict=True)

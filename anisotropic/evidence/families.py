@@ -17,7 +17,7 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems
 from ..bounds import symbols
 from ..bounds.comparison import power_law
-from ..bounds.theorem import Bound, Solver
+from ..bounds.theorem import Bound
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run
 from .setups import Setup
 
@@ -89,8 +89,7 @@ def load_instance(path: str | Path, bound: Bound | None = None, family: Family |
 
 
 def _own_steps(bound: Bound) -> bool:
-    contents = bound.summands.values()
-    used = [c.needs if isinstance(c, Solver) else set().union(*(e.free_symbols for e in c.values())) for c in contents]
+    used = [set(form.needs) for form in bound.summands.values()]
     return any(symbols.step_size in u for u in used)
 
 
@@ -177,7 +176,7 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
 def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
     if not bound.requires.batch_test_always_holds:
         return round(2 ** at.get("log2_batch", 0.0))
-    if bound.requires.batch == "norm test":
+    if "norm test" in (bound.requires.batch or ()):
         return batching.norm_test(10 ** at["log10_eta"], form="exact")
     return batching.coordinate_norm_test(10 ** at["log10_eta"], 1e-12, form="exact")
 
@@ -225,7 +224,7 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     if "log2_batch" in at:
         said.insert(1, f"M = {_batch(bound, at)}")
     if "log10_eta" in at:
-        said.append(f"{bound.requires.batch} at {10 ** at['log10_eta']:.3g}")
+        said.append(f"{next(iter(bound.requires.batch or ()))} at {10 ** at['log10_eta']:.3g}")
     if "log10_sigma" in at:
         noise = huber_setup(bound, at).noise
         rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]

@@ -108,7 +108,7 @@ def race(
     constants : mapping, optional
         Constants for the theorems that the nouns do not certify.
     **simulation
-        Passed to `simulate`: threads, measures, running_means.
+        Passed to `simulate`: threads, measures, running_means, check.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Does this run contradict this theorem, and which errors in the theorem would it have noticed?
+"""Does this run contradict this theorem, and how large an error in the theorem would it have detected?
 
 Hypotheses come first: where one is not met, the inequality is not looked at. Then the bound is evaluated at every
 record, and at each one the interval of the measured mean is compared with it; the level is shared among the records
@@ -7,16 +7,20 @@ record, and at each one the interval of the measured mean is compared with it; t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..bounds.constants import KNOWN
-from ..bounds.measures import observe
+from ..bounds import symbols as s
+from ..bounds.completion import STEP_SIZES
+from ..bounds.constants import entry
+from ..bounds.measures import MEASURES, observe
 from ..bounds.theorem import Bound
 from ..intervals import Limits, bounded_limits, checked_level, quantile_limits, t_limits
 from ..records import FloatArray, Run, TermCheck, Verdict
+from .horizons import checked_runs
+from .hypotheses import ROUNDING, applicable, known_constants, measured_range, resolution, unmet
 from .rates import NotAPowerLaw, RateFit, fit_rate
 
 __all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_range", "unmet", "verify"]
@@ -24,48 +28,53 @@ __all__ = ["NotAPowerLaw", "RateFit", "fit_rate", "known_constants", "measured_r
 INTERVALS = ("auto", "t", "bounded")
 EQUALITY_REPLICAS = 4000
 EQUALITY_RECORDS = 5
-#: Relative error that floating-point sums may have; a claim is not refuted by less.
-ROUNDING = 1e-10
-
-_MEANINGS = {
-    "L": "smoothness",
-    "sigma": "noise level",
-    "D": "box",
-    "R": "distance of the start from a minimizer",
-    "G": "gradient bound",
-    "G_star": "gradient at the minimizer",
-    "L0": "generalized smoothness",
-    "L1": "generalized smoothness",
-    "Delta": "initial gap",
-    "mu": "Polyak-Lojasiewicz constant",
-    "M": "batch size",
-    "step_size": "step_size",
-}
 #: Constants whose vanishing may be what makes a single term vanish, in the order in which they are tried.
 _CAUSES = ("sigma", "eps", "rho", "G_star", "L", "L0", "Delta", "R", "G")
 
 
 class _Claim(NamedTuple):
-    """A bound, evaluated at every record that is looked at."""
+    """A bound, evaluated at every record of a run that is looked at, and what was measured there."""
 
     bound: Bound
     form: str
+    run: Run
     records: np.ndarray
     constants: list[dict[str, Any]]
     values: FloatArray
 
+    @property
+    def measured(self) -> FloatArray:
+        """The statistic, ``(replicas, records)``."""
+        return np.asarray(observe(self.bound.measure, self.run), dtype=np.float64)[:, self.records]
+
+    @property
+    def steps(self) -> np.ndarray:
+        """T at each record."""
+        return self.run.steps[self.records]
+
+
+class _NoClaim(ValueError):
+    """The bound is no number that could be compared."""
+
 
 def verify(
-    bound: Bound, run: Run, level: float = 1e-3, form: str | None = None, interval: str = "auto", **constants: Any
+    bound: Bound,
+    run: Run | Iterable[Run],
+    level: float = 1e-3,
+    form: str | None = None,
+    interval: str = "auto",
+    **constants: Any,
 ) -> Verdict:
-    """Compare a theorem with a run.
+    """Compare a theorem with a run, or with runs at several horizons.
 
     Parameters
     ----------
     bound : Bound
-    run : Run
+    run : Run, or several that differ in T and in what the method chooses for T (step size, batch, epsilon)
+        A claim about every T is looked at at every record, a claim about the horizon (``Bound(horizon=True)``) at the
+        last record of each run.
     level : float
-        Probability of a false "violated", over all records together.
+        Probability of a false "violated", over all records and runs together.
     form : str or None
         Form of the bound; None takes the tightest that the known constants allow.
     interval : "auto", "t" or "bounded"
@@ -82,11 +91,13 @@ def verify(
         hypothesis is not met, and `conditions` lists all such. Mirrored for a lower bound; an equality is compared on
         both sides, with at least 4,000 replicas and at 5 records, since a skewed gap misleads otherwise. A bound that
         holds with probability 1 - delta is compared with the (1 - delta) quantile over replicas, by Clopper-Pearson.
+        Records where a condition on T does not hold are left out.
 
     Raises
     ------
     ValueError
-        A level outside (0, 1), an unknown form or interval, "bounded" where no range is known.
+        A level outside (0, 1), an unknown form or interval, "bounded" where no range is known, a constant that is no
+        usable number, runs that differ in more than T.
 
     Examples
     --------
@@ -104,129 +115,176 @@ def verify(
         would be seen
         bias                    0.2  100.0%   tested
     """
+    if not isinstance(bound, Bound):
+        hint = f"write an.bounds.{bound}" if isinstance(bound, str) else "expected one such as an.bounds.convex_sgd"
+        raise TypeError(f"{bound!r} is no Bound; {hint}")
     level = checked_level(level)
     if interval not in INTERVALS:
         raise ValueError(f"interval = {interval!r}; expected one of {', '.join(map(repr, INTERVALS))}")
     if form is not None and form not in bound.forms:
         raise ValueError(f"{bound.name} has no form {form!r}; it has {', '.join(bound.forms)}")
-    known = known_constants(bound, run) | constants
+    runs = checked_runs(run)
+    for name, value in constants.items():
+        if name in bound.constants and value is not None:
+            entry(name, value)
+    known = [known_constants(bound, one) | constants for one in runs]
+    replicas = min(one.replicas for one in runs)
+    noisy = any(one.facts.law != "none" for one in runs)
 
     def answer(status: str, reason: str = "", **found: Any) -> Verdict:
-        return Verdict(
-            status, bound.name, bound.measure, bound.kind, reason=reason, level=level, replicas=run.replicas, **found
-        )
+        return Verdict(status, bound.name, bound.measure, bound.kind, reason=reason, level=level, replicas=replicas,
+                       **found)  # fmt: skip
 
-    missed = unmet(bound, run, known)
+    missed = list(dict.fromkeys(x for one, c in zip(runs, known, strict=True) for x in unmet(bound, one, c, form)))
     if missed:
         return answer("not applicable", "; ".join(missed), conditions=tuple(missed))
     try:
-        claim = _evaluated(bound, run, known, form)
+        claims = _claims(bound, runs, known, form)
     except ValueError as error:
         return answer("not applicable", str(error), conditions=(str(error),))
-    values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, claim.records]
-    if run.replicas < 2 and run.facts.law != "none":
-        return answer("inconclusive", "one replica has no interval; simulate at least 2", form=claim.form)
-    if bound.kind == "equality" and run.replicas < EQUALITY_REPLICAS and run.facts.law != "none":
+    if replicas < 2 and noisy:
+        return answer("inconclusive", "one replica has no interval; simulate at least 2", form=claims[0].form)
+    if bound.kind == "equality" and replicas < EQUALITY_REPLICAS and noisy:
         return answer(
             "inconclusive",
             f"an equality is judged on at least {EQUALITY_REPLICAS:,} replicas, since skewed gaps mislead with fewer; "
-            f"this run has {run.replicas:,}",
-            form=claim.form,
+            f"this run has {replicas:,}",
+            form=claims[0].form,
         )
-    return answer(**_judge(claim, run, values, level, interval))
+    return answer(**_judge(claims, level, interval))
 
 
-def known_constants(bound: Bound, run: Run) -> dict[str, Any]:
-    """What the run knows under the names that bounds use."""
-    usable = {*KNOWN, *bound.constants}
-    found = {k: v for k, v in run.constants().items() if v is not None and k in usable}
-    return found | {"d": run.start.size, "T": int(run.steps[-1])}
+def _claims(bound: Bound, runs: list[Run], known: list[dict[str, Any]], form: str | None) -> list[_Claim]:
+    """The claim of the theorem on every run, in the form asked for or the one that is tightest at the last horizon."""
+    open_to = [applicable(bound, run, c, form) for run, c in zip(runs, known, strict=True)]
+    shared = [f for f in bound.forms if all(f in records for records in open_to)]
+    if not shared:
+        raise _NoClaim(f"no form of {bound.name} applies to all of these runs; verify them one by one")
+    last, at = runs[-1], open_to[-1]
+    values: dict[str, float] = {}
+    refused: ValueError | None = None
+    for name in reversed(shared):
+        try:
+            values[name] = bound(form=name, **known[-1] | {"T": int(last.steps[at[name][-1]])})
+        except ValueError as error:
+            refused = error
+    if not values:
+        raise refused or _NoClaim(f"{bound.name} has no value")
+    numbers = {name: v for name, v in values.items() if np.isfinite(v)} or values
+    chosen = (max if bound.kind == "lower" else min)(numbers, key=lambda name: numbers[name])
+    return [
+        _claim(bound, chosen, run, records[chosen], c, len(runs))
+        for run, records, c in zip(runs, open_to, known, strict=True)
+    ]
 
 
-def unmet(bound: Bound, run: Run, known: Mapping[str, Any]) -> list[str]:
-    """Every hypothesis that is not met, as sentences."""
-    found = list(bound.requires.unmet(run.facts))
-    found += dict.fromkeys(f"{_MEANINGS.get(n, n)} unknown" for n in bound.missing(**known))
-    found += bound.broken_conditions(**known)
-    try:
-        values = np.asarray(observe(bound.measure, run))
-    except KeyError as error:
-        return [*found, f"{error.args[0]}; record it with measures="]
-    if np.isnan(values[run.status == "ok"]).any():
-        gap = run.statistics.get("gap", values)
-        cause = "the minimum of the objective is unknown" if np.isnan(gap).all() else "running means were switched off"
-        found.append(f"{cause}, so {bound.measure} is not measured")
-    support = measured_range(bound.measure, run)
-    if support is not None and np.nanmax(values) > support[1] * (1 + ROUNDING):
-        found.append(
-            f"{bound.measure} reaches {np.nanmax(values):.4g}, where smoothness and box allow {support[1]:.4g}: "
-            "the constants of this objective are not certified"
-        )
-    return found
+def _claim(bound: Bound, form: str, run: Run, records: np.ndarray, known: dict[str, Any], runs: int) -> _Claim:
+    """The claim on one run, at the records where it says something; refuse one that is no usable number."""
+    most = max(1, EQUALITY_RECORDS // runs)
+    if bound.kind == "equality" and records.size > most:
+        shares = np.arange(1, most + 1) / most
+        records = records[np.unique(np.round(shares * (records.size - 1)).astype(int))]
+    at = [known | {"T": int(run.steps[k])} for k in records]
+    values = np.array([bound(form=form, **c) for c in at])
+    for odd, word in ((np.isnan(values), "NaN"), (values < 0, "negative"), (np.isinf(values), "infinite")):
+        if word == "negative" and bound.measure not in MEASURES:
+            continue
+        if word == "infinite" and bound.kind == "upper" and not odd.all():
+            records, at, values = records[~odd], [c for c, no in zip(at, odd, strict=True) if not no], values[~odd]
+        elif odd.any():
+            k = int(np.argmax(odd))
+            raise _NoClaim(
+                f"the bound (form {form}) is {word} at T = {at[k]['T']:,}"
+                + (f" ({values[k]:.4g}, for a quantity that is never below zero)" if word == "negative" else "")
+                + ", so it claims nothing that could be compared"
+            )
+    return _Claim(bound, form, run, records, at, values)
 
 
-def _evaluated(bound: Bound, run: Run, known: Mapping[str, Any], form: str | None) -> _Claim:
-    """The claim of the theorem at every record, in the form asked for or the tightest one."""
-    records = np.arange(run.steps.size)
-    if bound.kind == "equality" and records.size > EQUALITY_RECORDS:
-        shares = np.arange(1, EQUALITY_RECORDS + 1) / EQUALITY_RECORDS
-        records = np.unique(np.round(shares * (records.size - 1)).astype(int))
-    at = [dict(known) | {"T": int(run.steps[k])} for k in records]
-    chosen = form or bound.tightest(**at[-1]).form
-    return _Claim(bound, chosen, records, at, np.array([bound(form=chosen, **c) for c in at]))
-
-
-def _judge(claim: _Claim, run: Run, values: FloatArray, level: float, interval: str) -> dict[str, Any]:
-    """Fields of a verdict from the measured values, ``(replicas, records)``, of a claim whose hypotheses hold."""
-    kind = claim.bound.kind
-    limits, guarantee = _limits(claim, run, values, level / claim.records.size, interval)
-    low_claim, high_claim = claim.values * (1 - ROUNDING), claim.values * (1 + ROUNDING)
-    exceeded = limits.low > high_claim
-    undercut = limits.high < low_claim
+def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
+    """Fields of a verdict on claims whose hypotheses hold."""
+    bound, kind = claims[0].bound, claims[0].bound.kind
+    count = sum(claim.records.size for claim in claims)
+    pieces = [_limits(claim, level / count, interval) for claim in claims]
+    limits = Limits(*(np.concatenate(sides) for sides in zip(*(piece for piece, _ in pieces), strict=True)))
+    guarantee = [name for _, names in pieces for name in names]
+    values = np.concatenate([claim.values for claim in claims])
+    steps = np.concatenate([claim.steps for claim in claims])
+    owner = np.repeat(np.arange(len(claims)), [claim.records.size for claim in claims])
+    fuzz = np.concatenate([np.full(c.records.size, resolution(c.run, observe(bound.measure, c.run))) for c in claims])
+    exceeded = limits.low > values * (1 + ROUNDING) + fuzz
+    undercut = limits.high < values * (1 - ROUNDING) - fuzz
     with np.errstate(divide="ignore", invalid="ignore"):
-        slacks = limits.estimate / claim.values if kind == "lower" else claim.values / limits.estimate
-        slacks = np.where(limits.estimate == claim.values, 1.0, slacks)
+        slacks = limits.estimate / values if kind == "lower" else values / limits.estimate
+        slacks = np.where(limits.estimate == values, 1.0, slacks)
+        tension = -slacks
+        if kind == "equality":
+            tension = np.nan_to_num(np.maximum(limits.low - values, values - limits.high) / values, nan=0.0)
     if kind == "upper":
-        wrong, fine, tension = exceeded, limits.high <= high_claim, -slacks
+        wrong, fine = exceeded, limits.high <= values * (1 + ROUNDING) + fuzz
     elif kind == "lower":
-        wrong, fine, tension = undercut, limits.low >= low_claim, -slacks
+        wrong, fine = undercut, limits.low >= values * (1 - ROUNDING) - fuzz
     else:
         wrong, fine = exceeded | undercut, ~(exceeded | undercut)
-        tension = np.maximum(limits.low - claim.values, claim.values - limits.high) / claim.values
     status = "violated" if wrong.any() else "not contradicted" if fine.all() else "inconclusive"
     telling = wrong if wrong.any() else ~fine if not fine.all() else np.ones_like(fine)
-    tension = np.where(telling, tension, -np.inf)
-    k = int(np.argmax(tension))
-    lost = int(np.sum(np.isnan(values).any(axis=1)))
-    reason = f"{lost} of {run.replicas} replicas diverged, with every hypothesis met" if lost and wrong.any() else ""
-    if status == "inconclusive":
+    k = int(np.argmax(np.where(telling, tension, -np.inf)))
+    reason = ""
+    if status == "violated":
+        reason = _lost(claims)
+        last = np.isin(np.arange(count), np.cumsum([c.records.size for c in claims]) - 1)
+        if not (wrong & last).any() and _names_no_step_size(bound) and not reason:
+            status = "inconclusive"
+            reason = (
+                f"it fails at {int(wrong.sum())} early T but not at T = N, and it names no step size: if that is "
+                "chosen for the horizon, make the bound with horizon=True; if the claim is about every T, with "
+                "horizon=False"
+            )
+    elif status == "inconclusive":
         reason = f"the interval holds the claim at {int(np.sum(~fine))} of {fine.size} records; take more replicas"
-    low, high = float(limits.low[k]), float(limits.high[k])
+    low, high, value = float(limits.low[k]), float(limits.high[k]), float(values[k])
     if kind == "lower":
-        power = high / claim.values[k] if claim.values[k] > 0 else np.inf
+        power = high / value if value > 0 else np.inf
     else:
-        power = claim.values[k] / low if low > 0 else np.inf
+        power = value / low if low > 0 else np.inf
+    over = value / high if undercut[k] and kind != "upper" else low / value if value > 0 else np.inf
+    claim = claims[owner[k]]
     return {
         "status": status,
         "reason": reason,
         "form": claim.form,
-        "statistic": f"{1 - claim.constants[0]['delta']:g} quantile" if claim.bound.probability else "mean",
+        "statistic": f"{1 - claim.constants[0]['delta']:g} quantile" if bound.probability else "mean",
         "estimate": float(limits.estimate[k]),
         "interval": (low, high),
         "interval_kind": guarantee[k],
-        "bound": float(claim.values[k]),
+        "bound": value,
         "slack": float(slacks[k]),
         "power": float(power),
-        "record": int(claim.records[k]),
-        "steps": int(run.steps[claim.records[k]]),
-        "slacks": tuple(float(s) for s in slacks),
-        "terms": () if kind == "lower" else _terms(claim, limits, k),
+        "excess": float(over) if status == "violated" else np.nan,
+        "record": int(np.concatenate([c.records for c in claims])[k]),
+        "steps": int(steps[k]),
+        "slacks": tuple(float(x) for x in slacks),
+        "horizons": tuple(int(t) for t in steps),
+        "runs": len(claims),
+        "terms": () if kind == "lower" else _terms(claims, limits, k),
     }
 
 
-def _limits(claim: _Claim, run: Run, values: FloatArray, level: float, interval: str) -> tuple[Limits, list[str]]:
+def _names_no_step_size(bound: Bound) -> bool:
+    """Whether a bound may be one for a step size chosen for the horizon, though it does not say so."""
+    return bound.horizon is None and s.T in bound.symbols and not bound.symbols & STEP_SIZES
+
+
+def _lost(claims: list[_Claim]) -> str:
+    """The sentence on diverged replicas, if there are any."""
+    lost = sum(int(np.sum(np.isnan(claim.measured).any(axis=1))) for claim in claims)
+    whole = sum(claim.run.replicas for claim in claims)
+    return f"{lost} of {whole} replicas diverged, with every hypothesis met" if lost else ""
+
+
+def _limits(claim: _Claim, level: float, interval: str) -> tuple[Limits, list[str]]:
     """Limits at every record and the name of their guarantee; a diverged replica counts as infinite."""
-    bound, count = claim.bound, claim.records.size
+    bound, run, count, values = claim.bound, claim.run, claim.records.size, claim.measured
     filled = np.where(np.isnan(values), np.inf, values)
     if bound.probability:
         delta = float(claim.constants[0]["delta"])
@@ -261,44 +319,19 @@ def _limits(claim: _Claim, run: Run, values: FloatArray, level: float, interval:
     )
 
 
-def measured_range(measure: str, run: Run) -> tuple[float, float] | None:
-    r"""Where every value of a statistic lies for certain, or None: it takes a box and a smooth objective.
-
-    With w* the minimizer over the box, stationary where it is "interior": f(w) - f* <= sum_j L_j D_j^2 / 2 by
-    smoothness, and \|grad f(w)\| in the norm of 1/L is at most \|w - w*\| in that of L, hence
-    sum_j \|f_j\| <= sqrt(sum_j L_j * sum_j L_j D_j^2), and \|grad f\|_2^2 <= max_j L_j * sum_j L_j D_j^2.
-    """
-    known = run.constants()
-    smoothness, width = known.get("L"), known.get("D")
-    if smoothness is None or width is None or "interior minimizer" not in run.facts.properties:
-        return None
-    smoothness, width = np.broadcast_arrays(np.atleast_1d(smoothness), np.atleast_1d(width))
-    d = max(int(run.start.size), smoothness.size)
-    smoothness, width = np.broadcast_to(smoothness, d), np.broadcast_to(width, d)
-    energy = float(np.sum(smoothness * width**2))
-    highest = {
-        "gap": energy / 2,
-        "mean_gap": energy / 2,
-        "mean_gap_after": energy / 2,
-        "average_gap": energy / 2,
-        "gradient_l1": float(np.sqrt(np.sum(smoothness) * energy)),
-        "gradient_l2": float(np.sqrt(np.max(smoothness) * energy)),
-        "gradient_l2_squared": float(np.max(smoothness) * energy),
-        "last_gradient_l2_squared": float(np.max(smoothness) * energy),
-    }
-    return (0.0, highest[measure]) if measure in highest else None
-
-
-def _terms(claim: _Claim, limits: Limits, k: int) -> tuple[TermCheck, ...]:
-    """Each term at record k, and whether the verdict would be "violated" without it."""
-    parts = [claim.bound.terms(claim.form, **c) for c in claim.constants]
+def _terms(claims: list[_Claim], limits: Limits, k: int) -> tuple[TermCheck, ...]:
+    """Each term at record k of all, and whether the verdict would be "violated" without it."""
+    bound, form = claims[0].bound, claims[0].form
+    parts = [[bound.terms(form, **c) for c in claim.constants] for claim in claims]
+    here = [p for of_run in parts for p in of_run][k]
+    whole = sum(here.values())
     checks = []
-    for name, value in parts[k].items():
-        without = _without(claim, name, parts)
+    for name, value in here.items():
+        without = np.concatenate([_without(claim, name, of_run) for claim, of_run in zip(claims, parts, strict=True)])
         exercised = limits.low > without * (1 + ROUNDING)
-        if claim.bound.kind == "equality":
+        if bound.kind == "equality":
             exercised |= limits.high < without * (1 - ROUNDING)
-        share = value / claim.values[k] if claim.values[k] else np.nan
+        share = value / whole if whole else np.nan
         checks.append(TermCheck(name, float(value), float(share), bool(exercised.any())))
     return tuple(checks)
 

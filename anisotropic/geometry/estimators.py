@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..records import count
+from ..records import FloatArray, count
 
-FloatArray = NDArray[np.float64]
 Product = Callable[[FloatArray], Any]
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from ..records import FloatArray
+
 Curve = tuple[FloatArray, NDArray[np.int64], FloatArray]
 
 

@@ -147,8 +147,10 @@ def equal_growth(W2: ArrayLike, target: ArrayLike, loss_fraction: float = 0.0) -
 
     Examples
     --------
-    >>> equal_growth([[0.0, 0.0, 1.0]], [[2.0]]).value    # 3 tau (tau + 1/3) = 2, tau = 2/3: ((2/3 + 1) / (2/3))^2
-    6.25...
+    With 3 tau (tau + 1/3) = 2 the mode has grown by tau = 2/3, so that R_med is ((2/3 + 1) / (2/3))^2:
+
+    >>> round(equal_growth([[0.0, 0.0, 1.0]], [[2.0]]).value, 9)
+    6.25
     """
     (second,) = as_weights([W2])
     if second.shape[0] != 1:

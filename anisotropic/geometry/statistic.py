@@ -11,9 +11,10 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from ..records import FloatArray
+
 #: Median of |z| for a standard normal z.
 HALF_NORMAL_MEDIAN = 0.674489750196082
 EULER = 0.5772156649015329

@@ -7,22 +7,27 @@ runs gradient, noise and update; `update` is that of any `anisotropic.optimizers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from ..compiled.leaf import FLAGS
+from ..compiled.disk import ready
+from ..compiled.leaf import leaf
 from ..compiled.random import fill_normals, key_words
-from ..records import Optimizer, Schedule, count, float_parameter, float_vector
+from ..records import (
+    FloatArray,
+    Optimizer,
+    Schedule,
+    count,
+    float_parameter,
+    float_vector,
+    initial_state,
+    spread,
+)
 from .linear import as_covariance, as_weights, deep_linear_diagonals
 from .statistic import r_med
-
-FloatArray = NDArray[np.float64]
-
-
-_cached = njit(fastmath=FLAGS, error_model="numpy", nogil=True, cache=True)
 
 
 class LinearRun(NamedTuple):
@@ -154,8 +159,11 @@ def train_linear_network(
     limit = count(max_steps, "max_steps")
     flat = np.concatenate([w.ravel() for w in matrices])
     noise, gradient = _gradient_noise(gradient_noise, flat.size, seed), np.empty_like(flat)
-    step_size, state, params = _sized(optimizer, flat.size)
-    initial = loss_and_gradient(flat, gradient, problem)
+    if isinstance(optimizer.step_size, Schedule):
+        raise ValueError("the optimizer's step is a schedule; expected a number or an array with one step per weight")
+    step_size = float_vector(optimizer.step_size, flat.size, "step_size", strict=True, low=0.0)
+    state, params = initial_state(optimizer, flat.size), spread(optimizer.params, flat.size)
+    initial = ready(loss_and_gradient, (), (flat, gradient, problem))(flat, gradient, problem)
     if not initial > 0:
         raise ValueError("the initial loss is zero; expected a start that does not solve the problem already")
 
@@ -165,8 +173,10 @@ def train_linear_network(
     ranks = np.full_like(values, np.nan)
     kept: list[list[FloatArray]] = []
     status, t = "ok", 0
+    carried = params, flat, gradient, state, step_size
+    advance = ready(_advance, (optimizer.update,), (*carried, t, limit, initial, noise, problem))
     for k, goal in enumerate(fractions * initial):
-        t, now = _advance(optimizer.update, params, flat, gradient, state, step_size, t, limit, goal, noise, problem)
+        t, now = advance(*carried, t, limit, goal, noise, problem)
         if not now <= goal:
             status = "not reached" if now < 1e6 * initial else "diverged"
             break
@@ -184,17 +194,6 @@ def _problem(widths: NDArray[np.int64], target: ArrayLike, S: ArrayLike | None) 
         raise ValueError(f"target has shape {A.shape}; expected a finite ({outputs}, {inputs}) matrix, as W_N ... W_1")
     back, forward = np.empty(outputs * widths.sum()), np.empty(outputs * widths[:-1].sum())
     return Problem(widths, A.ravel(), as_covariance(S, inputs).ravel(), S is None, back, forward)
-
-
-def _sized(optimizer: Optimizer, size: int) -> tuple[FloatArray, FloatArray, Any]:
-    """Step sizes, initial state and parameters of an optimizer for `size` coordinates."""
-    if isinstance(optimizer.step_size, Schedule):
-        raise ValueError("the optimizer's step is a schedule; expected a number or an array with one step per weight")
-    step_size = float_vector(optimizer.step_size, size, "step_size", strict=True, low=0.0)
-    rows = [float_vector(v(size) if callable(v) else v, size, name) for name, v in optimizer.state.items()]
-    given = optimizer.params._asdict()
-    arrays = {k: float_vector(v, size, k) for k, v in given.items() if isinstance(v, np.ndarray)}
-    return step_size, np.array(rows).reshape(-1, size), optimizer.params._replace(**arrays)
 
 
 def _levels(levels: Sequence[float]) -> FloatArray:
@@ -240,7 +239,7 @@ def _gradient_noise(sigma: float, size: int, seed: int) -> GradientNoise:
     return GradientNoise(sigma, *key_words(seed), *places, np.empty((4, used)))
 
 
-@_cached
+@leaf
 def _product(a, b, rows, inner, columns, out):
     """out = a b for flat row-major matrices (rows, inner) and (inner, columns)."""
     for i in range(rows):
@@ -252,7 +251,7 @@ def _product(a, b, rows, inner, columns, out):
                 row[j] += factor * other[j]
 
 
-@_cached
+@leaf
 def _product_transposed(a, b, rows, inner, columns, out):
     """out = a b^T for flat row-major matrices (rows, inner) and (columns, inner)."""
     for i in range(rows):
@@ -263,7 +262,7 @@ def _product_transposed(a, b, rows, inner, columns, out):
             out[i * columns + k] = total
 
 
-@_cached
+@leaf
 def _transposed_product(a, b, rows, inner, columns, out):
     """out = a^T b for flat row-major matrices (inner, rows) and (inner, columns)."""
     for i in range(rows):
@@ -275,7 +274,7 @@ def _transposed_product(a, b, rows, inner, columns, out):
                 row[j] += factor * other[j]
 
 
-@_cached
+@leaf
 def loss_and_gradient(w, gradient, problem):
     """Loss at the flat weights `w`; writes the gradient.
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._support.names import nearest
 from ..compiled.leaf import leaf
-from ..records import FloatArray, Optimizer, Schedule, float_parameter, float_vector
+from ..records import FloatArray, Optimizer, Schedule, float_parameter, float_vector, length
+from ..records.vocabulary import one_of
 
 StepSize = ArrayLike | Schedule
 
@@ -44,14 +44,12 @@ class Decay(NamedTuple):
 
 
 def _preset(preset: str, eps: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    if preset not in PRESETS:
-        raise ValueError(f"preset = {preset!r}; expected one of {', '.join(PRESETS)}{nearest(preset, PRESETS)}")
-    initial, inside, outside, default = PRESETS[preset]
+    initial, inside, outside, default = PRESETS[one_of(preset, tuple(PRESETS), "preset")]
     if eps is None:
         eps = default
     if eps is None:
         raise ValueError(f"preset {preset!r} has no default eps; pass eps > 0, the root of the initial accumulator")
-    e = float_vector(eps, max(np.size(eps), 1), "eps", strict=preset == "nonconvex", low=0.0)
+    e = float_vector(eps, length(eps), "eps", strict=preset == "nonconvex", low=0.0)
     return e, initial(e), inside(e), outside(e)
 
 

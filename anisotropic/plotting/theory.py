@@ -99,7 +99,8 @@ def empirical_vs_theory(
             if verdict.status == "not applicable":
                 reasons[bound.name].append(verdict.reason.partition(";")[0])
                 continue
-            label = bound.name if len(runs) == 1 else f"{bound.name}, {title(name)}"
+            named = f"{bound.name} ({verdict.form})" if len(bound.forms) > 1 else bound.name
+            label = named if len(runs) == 1 else f"{named}, {title(name)}"
             line = {"color": look["color"], "linestyle": dashes[id(bound)], "label": label}
             heights += _draw_bound(ax, run, bound, verdict, at, constants, line)
     notes = [f"{name} does not apply: {found[0]}" for name, found in reasons.items() if len(found) == len(runs)]

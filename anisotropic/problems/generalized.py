@@ -134,6 +134,7 @@ def exponential(c: ArrayLike, a: ArrayLike, *, center: ArrayLike = 0.0, box: Box
         minimum=float(interpreted(exponential_value)(lowest, params)),
         properties=frozenset({"separable", "convex"}),
         box=at.box,
+        coordinatewise=True,
     )
 
 

@@ -94,6 +94,11 @@ def quadratic(
     (1.5, [2.0, 1.0])
     """
     q = np.array(np.empty((0, 0)) if rotation is None else rotation, dtype=np.float64)
+    if len(getattr(curvature, "shape", ())) == 2:
+        raise ValueError(
+            f"curvature has shape {np.shape(curvature)}; expected the eigenvalues, a number or an array (d,), and the "
+            "eigenvectors as rows of rotation=: h, V = np.linalg.eigh(A); quadratic(h, rotation=V.T)"
+        )
     at = shape(center, box, curvature, np.empty(len(q) if q.ndim else 0))
     h = float_vector(curvature, at.dim, "curvature", low=0.0)
     mu = float(h.min()) or None

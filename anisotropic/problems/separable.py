@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..records import FloatArray, Objective, box_bounds, float_vector
+from ..records import FloatArray, Objective, box_bounds, float_vector, length
 
 Box = tuple[ArrayLike, ArrayLike]
 
@@ -27,7 +27,7 @@ class Shape(NamedTuple):
 
 def shape(center: ArrayLike, box: Box | None, *constants: ArrayLike) -> Shape:
     """The common length of everything given; numbers and arrays of length 1 broadcast."""
-    dim = max(np.size(v) for v in (*constants, center, *(box if np.iterable(box) else ())))
+    dim = length(*constants, center, *(box if np.iterable(box) else ()))
     return Shape(dim, float_vector(center, dim, "center"), box_bounds(box, dim))
 
 
@@ -83,4 +83,5 @@ def separable(
         minimum=None if minimizer is None else float(interpreted(value)(minimizer, params)),
         properties=frozenset(properties),
         box=at.box,
+        coordinatewise=True,
     )

@@ -5,10 +5,12 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, module_level
+from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
 from .facts import Facts
+from .functions import module_level
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
+from .spread import initial_state, spread
 from .verdict import TermCheck, Verdict
 
 __all__ = [
@@ -27,6 +29,11 @@ __all__ = [
     "count",
     "float_parameter",
     "float_vector",
+    "initial_state",
+    "length",
     "load",
     "module_level",
+    "numbers",
+    "seed_number",
+    "spread",
 ]

@@ -1,8 +1,8 @@
-"""Is an input what it should be? Arrays, numbers, counts, boxes and compiled functions, refused with a sentence."""
+"""Is a number what it should be? Arrays, numbers, counts, seeds and boxes, refused with a sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,41 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 
+def numbers(values: Any, name: str, wanted: str) -> FloatArray:
+    """`values` as float64, a new array; what is not plainly real numbers is refused: text, complex, masked, None."""
+    if type(values).__module__.partition(".")[0] == "torch" and hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+        values = values.numpy()
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {values!r}; expected {wanted}") from None
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries; expected {wanted}: fill them in, as in {name}.filled(0.0)")
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} is complex ({array.dtype}); expected {wanted}: pass {name}.real if that is meant")
+    if array.dtype.kind not in "biuf" and not (array.dtype.kind == "O" and array.size and _all_numbers(array)):
+        raise ValueError(f"{name} = {values!r}; expected {wanted}")
+    return np.array(array, dtype=np.float64)
+
+
+def _all_numbers(array: np.ndarray) -> bool:
+    """Whether an array of objects holds numbers, such as fractions or long integers."""
+    return all(isinstance(v, Real) for v in array.ravel())
+
+
+def length(*values: Any) -> int:
+    """The largest length among numbers and arrays, PyTorch's included, at least 1."""
+    return max(1 if isinstance(v, str) or not hasattr(v, "__len__") or not np.ndim(v) else len(v) for v in values)
+
+
 def float_vector(
     values: ArrayLike, dim: int, name: str, *, low: float = -np.inf, strict: bool = False, finite: bool = True
 ) -> FloatArray:
     """`values` as a fresh `(dim,)` float64 array; NaN, infinity, a wrong shape and numbers below `low` are refused."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} = {values!r}; expected a number or an array of shape ({dim},)") from None
+    array = numbers(values, name, f"a number or an array of shape ({dim},)")
     if array.ndim > 1 or array.size not in (1, dim):
         raise ValueError(f"{name} has shape {array.shape}; expected a number or shape ({dim},)")
     array = np.ascontiguousarray(np.broadcast_to(array.reshape(-1) if array.ndim else array, (dim,)).copy())
@@ -33,18 +60,18 @@ def float_vector(
 
 def float_parameter(value: ArrayLike, name: str, *, low: float = 0.0, strict: bool = True) -> float:
     """One finite number above `low` (at least `low` unless `strict`), as a float."""
-    try:
-        number = float(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r}; expected one number") from None
+    array = numbers(value, name, "one number")
+    if array.size != 1:
+        raise ValueError(f"{name} has shape {array.shape}; expected one number")
+    number = float(array.reshape(()))
     if not np.isfinite(number) or number < low or (strict and number == low):
         relation = "above" if strict else "of at least"
         raise ValueError(f"{name} = {number:g}; expected a finite number {relation} {low:g}")
     return number
 
 
-def count(value: Any, name: str, *, low: int = 1) -> int:
-    """A whole number of at least `low`."""
+def count(value: Any, name: str, *, low: int = 1, high: int | None = None) -> int:
+    """A whole number of at least `low`, and of at most `high` where that is given."""
     try:
         number = int(value)
         whole = number == value and number >= low and not isinstance(value, bool)
@@ -52,26 +79,24 @@ def count(value: Any, name: str, *, low: int = 1) -> int:
         whole = False
     if not whole:
         raise ValueError(f"{name} = {value!r}; expected a whole number of at least {low}")
+    if high is not None and number > high:
+        raise ValueError(f"{name} = {number}; expected at most {high}")
     return number
 
 
-def module_level(function: Callable, role: str) -> Callable:
-    """Refuse what Numba would recompile at every call: a closure. Also refuse a plain Python function."""
-    python = getattr(function, "py_func", None)
-    if python is None:
-        from numba import config
-
-        if callable(function) and config.DISABLE_JIT:
-            return function
-        name = getattr(function, "__name__", repr(function))
-        raise TypeError(f"{role} function '{name}' is not compiled; decorate it with @numba.njit at module level")
-    if python.__closure__:
-        free = ", ".join(repr(v) for v in python.__code__.co_freevars)
-        raise TypeError(
-            f"{role} function '{python.__name__}' closes over {free}, so every call would recompile it; "
-            "define it at module level and pass the values through params"
+def seed_number(seed: Any) -> int:
+    """A seed as an int, 0 <= seed < 2**64; no seed means no reproducible run, so None is refused."""
+    try:
+        number = int(seed)
+        whole = number == seed and not isinstance(seed, bool) and 0 <= number < 2**64
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"seed = {seed!r}; expected a whole number from 0 to 2**64 - 1, such as 0: equal seeds repeat a run, "
+            "different ones make it independent"
         )
-    return function
+    return number
 
 
 def box_bounds(box: tuple[ArrayLike, ArrayLike] | None, dim: int) -> tuple[FloatArray, FloatArray] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._support.names import nearest
 from .checks import FloatArray
 from .facts import Facts
 
@@ -39,14 +40,17 @@ class Run:
     def __getattr__(self, name: str) -> FloatArray:
         if not name.startswith("__") and name in (statistics := self.__dict__.get("statistics", {})):
             return statistics[name]
-        have = ", ".join(sorted(self.__dict__.get("statistics", {})))
-        raise AttributeError(f"this run has no statistic {name!r}; it has {have}")
+        raise AttributeError(self._nothing(name))
 
     def __getitem__(self, name: str) -> FloatArray:
         try:
             return self.statistics[name]
         except KeyError:
-            raise KeyError(f"this run has no statistic {name!r}; it has {', '.join(sorted(self.statistics))}") from None
+            raise KeyError(self._nothing(name)) from None
+
+    def _nothing(self, name: str) -> str:
+        have = self.__dict__.get("statistics", {})
+        return f"this run has no statistic {name!r}; it has {', '.join(sorted(have))}{nearest(name, have)}"
 
     @property
     def replicas(self) -> int:

@@ -24,12 +24,14 @@ class Verdict:
 
     `status` is "not contradicted", "violated", "inconclusive" or "not applicable"; `reason` says why where the numbers
     do not, and `conditions` lists every hypothesis that is not met. `estimate`, `interval` and `bound` are those of the
-    record with the smallest slack (index `record`, after `steps` updates): of all records, or of the violating or
-    undecided ones where there are such. `slacks` are bound / estimate at all records that were looked at (for a lower
-    bound estimate / bound). `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold
-    for every number of replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an
-    error in the constant by more than this factor would have been seen. `statistic` is what is estimated over the
-    replicas: the mean, or for a bound that holds with probability 1 - delta that quantile.
+    record with the smallest slack (index `record` of its run, after `steps` updates): of all records, or of the
+    violating or undecided ones where there are such. `slacks` are bound / estimate at all records that were looked at
+    (for a lower bound estimate / bound), whose numbers of updates are `horizons`; `runs` says how many runs they come
+    from. `interval_kind` names the guarantee of the two limits: "bounded" and "Clopper-Pearson" hold for every number
+    of replicas, "t" asymptotically, "exact" without randomness. `power` = bound / lower limit: an error in the constant
+    by more than this factor would have been seen. `excess`, of a violated bound alone, is the factor by which the limit
+    next to it lies on the wrong side. `statistic` is what is estimated over the replicas: the mean, or for a bound that
+    holds with probability 1 - delta that quantile.
     """
 
     status: str
@@ -52,6 +54,9 @@ class Verdict:
     replicas: int = 0
     conditions: tuple[str, ...] = ()
     statistic: str = "mean"
+    excess: float = np.nan
+    horizons: tuple[int, ...] = ()
+    runs: int = 1
 
     @property
     def summary(self) -> str:
@@ -85,20 +90,56 @@ class Verdict:
         lines = [fill(head + self.summary, 78, subsequent_indent="  ")]
         if self.record < 0:
             return lines[0]
-        lo, hi = self.interval
-        relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
-        what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
-        after = f"after {self.steps:,} step{'s' if self.steps != 1 else ''}"
-        measured = (
-            f"{what} {after}: {self.estimate:.4g} in [{lo:.4g}, {hi:.4g}] "
-            f"({self.interval_kind}; level {self.level:g}, {self.replicas:,} replicas)"
-        )
-        against = f"claim {relation} {self.bound:.4g}, slack {self.slack:.3g}, power {self.power:.3g}: "
-        sees = "no error in the constant would be seen" if not np.isfinite(self.power) else (
-            f"an error in the constant by a factor over {self.power:.3g} would be seen"
-        )
-        lines += [fill(text, 78, initial_indent="  ", subsequent_indent="    ") for text in (measured, against + sees)]
+        lines += [fill(text, 78, initial_indent="  ", subsequent_indent="    ") for text in self._sentences()]
         for t in self.terms:
             tested = "tested" if t.exercised else "not tested"
             lines.append(f"    {t.name:<16}{t.value:>11.4g}{t.share:>8.1%}   {tested}")
         return "\n".join(lines)
+
+    def _sentences(self) -> list[str]:
+        """What was measured and what was claimed, with as many digits as it takes to tell them apart."""
+        estimate, low, high, claim = distinct(self.estimate, *self.interval, self.bound)
+        relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
+        what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
+        after = f"after {self.steps:,} step{'s' if self.steps != 1 else ''}"
+        if self.runs > 1:
+            ends = ", ".join(f"{t:,}" for t in self.horizons) if len(self.horizons) == self.runs else (
+                f"{self.horizons[0]:,} to {self.horizons[-1]:,}"
+            )  # fmt: skip
+            after += f", of {self.runs} runs at T = {ends}"
+        measured = (
+            f"{what} {after}: {estimate} in [{low}, {high}] "
+            f"({self.interval_kind}; level {self.level:g}, {self.replicas:,} replicas)"
+        )
+        against = f"claim {relation} {claim}, "
+        if self.status == "violated":
+            return [measured, against + self._excess()]
+        slack, _ = distinct(self.slack, 1.0, least=3)
+        against += f"slack {slack}, power {self.power:.3g}: "
+        sees = "no error in the constant would be seen" if not np.isfinite(self.power) else (
+            f"an error in the constant by a factor over {self.power:.3g} would be seen"
+        )  # fmt: skip
+        return [measured, against + sees]
+
+    def _excess(self) -> str:
+        low, high = self.interval
+        under = self.kind != "upper" and high < self.bound
+        verb = "undercut" if under else "exceeded"
+        if not np.isfinite(self.excess):
+            return f"{verb} by at least {(self.bound - high if under else low - self.bound):.4g}"
+        factor, _ = distinct(self.excess, 1.0, least=3)
+        limit = "upper" if under else "lower"
+        return f"{verb} by a factor of at least {factor} (from the {limit} limit)"
+
+
+def distinct(*numbers: float, least: int = 4) -> list[str]:
+    """The numbers as text with so many digits that the last one differs from all that it is not equal to.
+
+    >>> distinct(0.30000001, 0.3), distinct(2.0, 1.0)
+    (['0.30000001', '0.3'], ['2', '1'])
+    """
+    for digits in range(least, 18):
+        texts = [f"{x:.{digits}g}" for x in numbers]
+        if all(text != texts[-1] for text, x in zip(texts, numbers, strict=True) if x != numbers[-1]):
+            return texts
+    return [repr(float(x)) for x in numbers]

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from ..batching.rules import relative_noise
+from ..compiled.disk import ready
 from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
-from .loop import COLUMNS
+from .loop import columns as names_of_columns
 
 
 def assemble(
@@ -24,10 +26,8 @@ def assemble(
     facts: Facts,
 ) -> Run:
     """The run whose columns a kernel wrote into `out`, shape (replicas, records, columns)."""
-    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(COLUMNS)}
-    for i, name in enumerate(measures):
-        columns[name] = np.ascontiguousarray(out[:, :, len(COLUMNS) + i])
-        columns[f"mean_{name}"] = np.ascontiguousarray(out[:, :, len(COLUMNS) + len(measures) + i])
+    names = names_of_columns(measures)
+    columns = {name: np.ascontiguousarray(out[:, :, i]) for i, name in enumerate(names)}
     minimum = np.nan if objective.minimum is None else objective.minimum
     statistics = {
         "gap": columns["value"] - minimum,
@@ -38,8 +38,7 @@ def assemble(
     status = np.where(np.isnan(columns["value"]).any(axis=1), "diverged", "ok")
     rule = batch_size if isinstance(batch_size, BatchRule) else None
     known = certified_constants(objective, optimizer, noise, start, int(record[-1]), batch_size)
-    value = getattr(objective.value, "py_func", objective.value) if objective.samples is None else objective.value
-    initial_gap = float(value(start, objective.params)) - minimum
+    initial_gap = _value_at(start, objective) - minimum
     if np.isfinite(initial_gap):
         known["Delta"] = initial_gap
     if rule is not None and rule.exact:
@@ -66,6 +65,17 @@ def facts_of(
         rule={"form": rule.form, **rule.params._asdict()} if rule else {},
         seed=int(seed),
     )
+
+
+@njit
+def _value(value, w, params):
+    return value(w, params)
+
+
+def _value_at(w: FloatArray, objective: Objective) -> float:
+    if objective.samples is None:
+        return float(getattr(objective.value, "py_func", objective.value)(w, objective.params))
+    return float(ready(_value, (objective.value,), (w, objective.params))(w, objective.params))
 
 
 def _gradient_at_minimizer(objective: Objective) -> FloatArray:

@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
+from .._support.names import nearest
 from ..batching.resize import LARGEST
-from ..records import BatchRule, FloatArray, Noise, Objective, float_vector
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, count, float_vector
+from ..records.vocabulary import OPTIMIZERS
+
+_EXAMPLES = {
+    "objective": (Objective, "an.problems.quadratic([1.0, 0.5])"),
+    "optimizer": (Optimizer, "an.optimizers.adagrad(0.5)"),
+    "noise": (Noise, "an.noises.gaussian(1.0)"),
+}
+
+
+def check_nouns(objective: Any, optimizer: Any, noise: Any) -> None:
+    """Refuse what is no objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
+    if isinstance(objective, Optimizer) and isinstance(optimizer, Objective):
+        raise TypeError("objective and optimizer are swapped; write simulate(objective, optimizer, ...)")
+    for what, given in (("objective", objective), ("optimizer", optimizer), ("noise", noise)):
+        kind, example = _EXAMPLES[what]
+        article = "a" if kind is Noise else "an"
+        if isinstance(given, kind):
+            continue
+        home, name = str(getattr(given, "__module__", "")), getattr(given, "__name__", "")
+        if callable(given) and home.startswith("anisotropic.") and name:
+            raise TypeError(f"{what} = {name} is a factory; call it first, as in {example}")
+        shown = repr(given) if len(repr(given)) < 80 else f"an object of type {type(given).__name__}"
+        hint = nearest(given, OPTIMIZERS) if what == "optimizer" and isinstance(given, str) else ""
+        if isinstance(given, str) and given in OPTIMIZERS:
+            hint = f"; pass an.optimizers.{given}(step_size)"
+        raise TypeError(f"{what} = {shown}; expected {article} {kind.__name__}, such as {example}{hint}")
+
+
+def batch_number(batch_size: Any) -> int:
+    """A batch size as an int; larger ones than a 64-bit counter holds are refused."""
+    if callable(batch_size):
+        name = getattr(batch_size, "__name__", repr(batch_size))
+        raise TypeError(f"batch_size = {name} is a function; pass a whole number or a rule: an.batching.norm_test(0.5)")
+    return count(batch_size, "batch_size", high=LARGEST)
 
 
 def largest_batch(rule: BatchRule, objective: Objective, noise: Noise) -> int:
@@ -46,8 +82,6 @@ def check_rule(rule: BatchRule, objective: Objective, noise: Noise, cap: int) ->
 
 def check_setup(objective: Objective, noise: Noise, start: FloatArray, batch_size: int) -> None:
     """Refuse a start outside the box, and noise that does not fit the objective or the batch size."""
-    if not isinstance(noise, Noise):
-        raise TypeError(f"noise = {noise!r}; expected a Noise such as an.noises.gaussian(1.0)")
     if objective.box is not None:
         lo, hi = objective.box
         outside = (start < lo) | (start > hi)

@@ -1,11 +1,13 @@
-"""What does the kernel get? Broadcast arrays, repeated for a tile of replicas, and the functions that it calls."""
+"""What does the kernel get? Its functions, their parameters, and where everything lies in a pass over coordinates."""
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..batching.resize import Sampling, by_law, by_rows, compiled
 from ..compiled.random import fill_normals, key_words
@@ -18,21 +20,84 @@ from ..records import (
     Optimizer,
     Schedule,
     float_vector,
+    initial_state,
     module_level,
+    spread,
 )
 from . import loop
 from .compatibility import largest_batch
 
 Measure = Callable[..., float]
+Words = NDArray[np.uint64]
+
+#: Lanes in which one pass runs: short vectors are joined to about this many, long ones cut into about as many.
+TOGETHER = 256
+#: Steps that a block of a long vector takes before the next block: a group of normals is four.
+SPAN = 32
 
 
-class Plan(NamedTuple):
-    """Everything the kernel takes but the range of replicas and the output."""
+class Params(NamedTuple):
+    """What the functions of each noun get as `params`, and what a batch rule may know of the samples."""
+
+    objective: Any
+    noise: Any
+    optimizer: Any
+    schedule: Any
+    rule: Any
+    sampling: Sampling
+
+
+class Lanes(NamedTuple):
+    """Where everything lies in one pass over coordinates: a lane is one coordinate of one replica.
+
+    A tile of replicas lies side by side, replica after replica. `width` lanes are a block, which takes `span` steps
+    before the next. `separable` says that the gradient may be taken over any lanes at once, `together` that the update
+    may; else each replica is given to them by itself. Of the lanes, in order: start, step size, box; the rows of the
+    state for the lanes that are updated at once, one such piece after another. Of a block of normals: coordinate,
+    replica within the tile, and group of four steps.
+    """
+
+    dim: int
+    tile: int
+    width: int
+    span: int
+    separable: bool
+    together: bool
+    start: FloatArray
+    step_size: FloatArray
+    state: FloatArray
+    lo: FloatArray
+    hi: FloatArray
+    coordinate: Words
+    replica: Words
+    group: Words
+
+
+class Setting(NamedTuple):
+    """First batch; rows of a finite sum or 0; room for drawn rows; slots of the schedule; row of the accumulator in the
+    state or -1; slots of the batch rule; whether rows are drawn with replacement; whether statistics are taken at every
+    step, or only at the records (running means are then NaN).
+    """
+
+    first_batch: int
+    population: int
+    room: int
+    schedule_slots: int
+    accumulator: int
+    rule_slots: int
+    replace: bool
+    means: bool
+
+
+class Layout(NamedTuple):
+    """Everything the kernel takes but the range of replicas, the output and the signal."""
 
     functions: tuple[Any, ...]
-    arguments: tuple[Any, ...]
-    tile: int
-    columns: int
+    params: Params
+    lanes: Lanes
+    setting: Setting
+    key: tuple[np.uint64, np.uint64]
+    record: np.ndarray
 
 
 def record_steps(steps: int, records: int) -> np.ndarray:
@@ -43,28 +108,21 @@ def record_steps(steps: int, records: int) -> np.ndarray:
     return np.unique(np.concatenate([[1], spaced, [steps]]))
 
 
-def _spread(params: Any, dim: int, tile: int) -> Any:
-    """Repeat every ``(d,)`` array field for the tile; arrays of one entry are broadcast first."""
-    fields = {}
-    for name, value in params._asdict().items():
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.size in (1, dim) and value.dtype == np.float64:
-            value = np.tile(float_vector(value, dim, name), tile)
-        fields[name] = value
-    return type(params)(**fields)
+def lanes_of_normals(dim: int, tile: int, groups: int) -> tuple[Words, Words, Words]:
+    """Coordinate, replica within the tile, and group of four steps of each lane of a block of normals."""
+    i = np.arange(groups * tile * dim, dtype=np.uint64)
+    return i % np.uint64(dim), i // np.uint64(dim) % np.uint64(tile), i // np.uint64(dim * tile)
 
 
-def _tile(objective: Objective, noise: Noise, rule: BatchRule | None) -> int:
-    if rule is not None or noise.law == "rows" or not noise.coordinatewise:
-        return 1
-    return min(32, max(1, loop.LANES // objective.dim))
+def reads(function: Callable, argument: str) -> bool:
+    """Whether a compiled function reads its argument (a schedule's are t, value, state, params), by its byte code."""
+    code = getattr(function, "py_func", function).__code__
+    name = code.co_varnames[("t", "value", "state", "params").index(argument)]
+    loads = (i.argval for i in dis.get_instructions(code) if not i.opname.startswith(("STORE", "DELETE")))
+    return name in code.co_cellvars or any(name == v or (isinstance(v, tuple) and name in v) for v in loads)
 
 
-def _state(optimizer: Optimizer, dim: int) -> FloatArray:
-    rows = [v(dim) if callable(v) else float_vector(v, dim, name) for name, v in optimizer.state.items()]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), dim)
-
-
-def make_plan(
+def make_layout(
     objective: Objective,
     optimizer: Optimizer,
     noise: Noise,
@@ -72,19 +130,17 @@ def make_plan(
     record: np.ndarray,
     batch_size: int | BatchRule,
     seed: int,
-    measures: Mapping[str, Measure],
-    running_means: bool,
-) -> Plan:
-    """Everything the kernel needs, as plain arrays, from what the user gave."""
+    measures: Mapping[str, Measure] | None = None,
+    *,
+    means: bool = True,
+    alone: bool = False,
+) -> Layout:
+    """Everything the kernel needs, as plain arrays, from what the user gave; `alone` keeps each replica by itself."""
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    d, tile = objective.dim, _tile(objective, noise, rule)
-    rows, separable = noise.law == "rows", tile > 1 and "separable" in objective.properties
+    schedule = optimizer.step_size if isinstance(optimizer.step_size, Schedule) else None
+    measures, rows = measures or {}, noise.law == "rows"
     first_batch = rule.start if rule else int(batch_size)  # type: ignore[arg-type]
     cap = largest_batch(rule, objective, noise) if rule else first_batch
-    schedule = optimizer.step_size if isinstance(optimizer.step_size, Schedule) else None
-    base = schedule.step_size if schedule else optimizer.step_size
-    step_size = float_vector(base, d, "step_size", strict=True, low=0.0)
-    lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))
     names = list(optimizer.state)
     composed = loop.compose(*(module_level(f, f"measure {name!r}") for name, f in measures.items()))
     functions = (
@@ -99,33 +155,79 @@ def make_plan(
         compiled(rule.decide) if rule else None,
         composed,
     )
-    parameters = (
-        _spread(objective.params, d, tile) if separable else objective.params,
-        _spread(noise.params, d, tile),
-        _spread(optimizer.params, d, tile if optimizer.coordinatewise else 1),
+    alone = alone or rule is not None or rows or not noise.coordinatewise
+    lanes = make_lanes(objective, optimizer, start, alone=alone, whole=bool(measures))
+    params = Params(
+        spread(objective.params, lanes.dim, lanes.tile) if lanes.separable else objective.params,
+        spread(noise.params, lanes.dim, lanes.tile),
+        spread(optimizer.params, lanes.dim, lanes.tile if lanes.together else 1),
         schedule.params if schedule else NoParameters(),
         rule.params if rule else NoParameters(),
         _sampling(rule, objective, noise, cap),
     )
-    arrays = (
-        *(np.tile(a, tile) for a in (start, step_size)),
-        np.tile(_state(optimizer, d), (1, 1, tile) if optimizer.coordinatewise else (tile, 1, 1)),
-        *(np.tile(a, tile) for a in (lo, hi)),
-        *loop.lanes(d, tile, max(1, -(-loop.LANES // (d * tile)))),
-    )
-    sizes = (
-        d,
-        tile,
+    setting = Setting(
         first_batch,
-        objective.samples if rows else 0,
+        (objective.samples or 0) if rows else 0,
         cap if rows else 0,
         schedule.slots if schedule else 1,
         names.index("accumulator") if "accumulator" in names else -1,
         rule.slots if rule else 0,
+        noise.replace,
+        means,
     )
-    switches = (separable, noise.replace, running_means)
-    arguments = (parameters, arrays, sizes, switches, key_words(seed), record)
-    return Plan(functions, arguments, tile, len(loop.COLUMNS) + 2 * len(measures))
+    return Layout(functions, params, lanes, setting, key_words(seed), record)
+
+
+def _base(optimizer: Optimizer, dim: int) -> FloatArray:
+    """Step sizes before the schedule."""
+    size = optimizer.step_size
+    values = size.step_size if isinstance(size, Schedule) else size
+    return float_vector(values, dim, "step_size", strict=True, low=0.0)
+
+
+def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[int, int]:
+    """Lanes of a block, and steps that it takes, where each replica runs by itself.
+
+    `whole` says that some function sees all coordinates of an iterate at once. A block is a multiple of 64 lanes, so
+    that only the last has a remainder; under an optimizer that couples coordinates it takes one step, and that pays
+    only where the state has left the cache.
+    """
+    d, most = objective.dim, TOGETHER + 64
+    if isinstance(optimizer.step_size, Schedule) and reads(optimizer.step_size.factor, "value"):
+        whole = True
+    if whole or not objective.coordinatewise or d <= (most if optimizer.coordinatewise else 4096):
+        return d, 4
+    if not optimizer.coordinatewise:
+        return 1024, 1
+    return -(-d // (64 * -(-d // most))) * 64, SPAN
+
+
+def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *, alone: bool, whole: bool) -> Lanes:
+    """Where everything lies: replicas joined unless `alone`, long vectors in blocks unless `whole`."""
+    d = objective.dim
+    tile = 1 if alone else min(32, max(1, TOGETHER // d))
+    n, groups = tile * d, max(1, -(-TOGETHER // (tile * d)))
+    width, span = (n, 4 * groups) if n <= TOGETHER else _blocks(objective, optimizer, alone or whole)
+    state = np.tile(initial_state(optimizer, d), (1, tile))
+    piece = width if optimizer.coordinatewise else d
+    lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))
+    coordinate, replica, group = lanes_of_normals(d, tile, groups)
+    return Lanes(
+        dim=d,
+        tile=tile,
+        width=width,
+        span=span,
+        separable=objective.coordinatewise,
+        together=optimizer.coordinatewise,
+        start=np.tile(start, tile),
+        step_size=np.tile(_base(optimizer, d), tile),
+        state=np.concatenate([state[:, a : a + piece].ravel() for a in range(0, n, piece)]),
+        lo=np.tile(lo, tile),
+        hi=np.tile(hi, tile),
+        coordinate=coordinate,
+        replica=replica[: groups * width],
+        group=group[: groups * width],
+    )
 
 
 def _sampling(rule: BatchRule | None, objective: Objective, noise: Noise, cap: int) -> Sampling:

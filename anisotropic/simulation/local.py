@@ -12,65 +12,84 @@ Lau, Li, Xu, Liu, Kolar, arXiv 2406.13936 (adaptive batches for local gradient m
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import ArrayLike
 
 from ..batching.resize import compiled
 from ..batching.rules import bounded
+from ..compiled.disk import ready
 from ..compiled.random import Stream, chi_square, draw_rows, fill_normals
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Schedule, count, float_vector
+from ..records import (
+    BatchRule,
+    FloatArray,
+    Noise,
+    Objective,
+    Optimizer,
+    Run,
+    Schedule,
+    count,
+    float_vector,
+    seed_number,
+)
 from .assemble import assemble, facts_of
-from .compatibility import check_rule, check_setup, largest_batch
-from .layout import make_plan, record_steps
-from .loop import COLUMNS, norms
+from .chunks import in_chunks
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .contract import require
+from .layout import make_layout, record_steps
+from .loop import columns, norms
 
 TESTS = ("workers", "samples")
 
 
-@njit(nogil=True, error_model="numpy")
-def local_trajectories(
-    value, gradient, sample_gradient, apply, update, decide, parameters, arrays, sizes, switches, key, record,
-    first, last, out,
-):  # fmt: skip
-    """Simulate the replicas first..last-1; columns are those of `COLUMNS`, and one record is one round.
+class Meeting(NamedTuple):
+    """How workers meet: their number, steps between two meetings, whether the rule asks about samples, offsets."""
 
-    arrays = (start, step, initial state, lo, hi, offsets); sizes = (d, workers, local steps, first batch, cap,
-    interval, rows, slot of the accumulator or -1); switches = (by samples, shrink, replace). A sample_gradient of None
-    means no finite sum, a decide of None a constant batch.
+    workers: int
+    local_steps: int
+    by_samples: bool
+    offsets: FloatArray
+
+
+@njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+def local_trajectories(
+    value, gradient, sample_gradient, apply, update, decide, params, lanes, setting, key, record, meeting, first, last,
+    out, signal,
+):  # fmt: skip
+    """Simulate the replicas first..last-1; columns are those of `loop.columns`, and one record is one round.
+
+    `layout` says what params, lanes and setting hold: here every replica is alone in its lanes. A sample_gradient of
+    None means no finite sum, a decide of None a constant batch.
     """
-    po, pn, pu, pr, sampling = parameters
-    start, step_size, initial, lo, hi, offsets = arrays
-    d, workers, local, first_batch, cap, interval, total, accumulator = sizes
-    by_samples, shrink, replace = switches
-    coordinate, zero, z = np.arange(d).astype(np.uint64), np.zeros(d, np.uint64), np.empty((4, d))
-    w, true, history = np.empty(d), np.empty(d), np.zeros((0, 1))
+    d, sampling, workers = lanes.dim, params.sampling, meeting.workers
+    initial = lanes.state.reshape((lanes.state.size // d, d))
+    z, w, true, history = np.empty((4, d)), np.empty(d), np.empty(d), np.zeros((0, 1))
     common, gathered = np.empty(initial.shape), np.empty(initial.shape)
     x, mean, state, variance = np.empty(d), np.empty(d), np.empty(initial.shape), np.empty(d)
     g, seen, running = np.empty((workers, d)), np.empty((workers, d)), np.empty(d)
-    rows, order = np.empty(cap if total else 0, np.int64), np.arange(total)
+    rows, order = np.empty(setting.room, np.int64), np.arange(setting.population)
+    coordinate, zero = lanes.coordinate[:d], lanes.replica[:d]
     for r in range(first, last):
-        w[:], common[:], running[:] = start, initial, 0.0
-        sums, samples, batch, used, k = np.zeros(4), 0.0, first_batch, first_batch, 0
+        w[:], common[:], running[:] = lanes.start, initial, 0.0
+        sums, samples, batch, used, k = np.zeros(4), 0.0, setting.first_batch, setting.first_batch, 0
         for t in range(1, record[-1] + 2):
-            gradient(w, po, true)
-            f = value(w, po)
+            if signal[0] != 0:
+                return
+            gradient(w, params.objective, true)
+            f = value(w, params.objective)
             l1, square = norms(true)
             if t - 1 == record[k]:
-                o = out[r, k]
-                o[0], o[6], o[7], o[8], o[9] = f, square, used, samples, np.nan
-                o[2] = value(running / (t - 1), po)
-                o[1], o[3], o[4], o[5] = sums / (t - 1)
-                if accumulator >= 0:
-                    o[9] = common[accumulator].sum()
                 if not (np.isfinite(f) and np.isfinite(square)):
-                    out[r, k:] = np.nan
                     break
+                o = out[r, k]
+                o[0], o[1], o[2], o[3] = f, square, value(running / (t - 1), params.objective), np.nan
+                if setting.accumulator >= 0:
+                    o[3] = common[setting.accumulator].sum()
+                o[4], o[5] = used, samples
+                o[6:] = sums / (t - 1)
                 k += 1
                 if k == record.size:
                     break
@@ -80,42 +99,44 @@ def local_trajectories(
             used = batch
             for m in range(workers):
                 x[:], state[:] = w, common
-                for h in range(local):
-                    s = (t - 1) * local + h + 1
+                for h in range(meeting.local_steps):
+                    s = (t - 1) * meeting.local_steps + h + 1
                     stream = Stream(key[0], key[1], r * workers + m, s)
                     if sample_gradient is not None:
-                        draw_rows(rows, order, total, batch, replace, stream)
-                        sample_gradient(x, po, rows[:batch], g[m])
+                        draw_rows(rows, order, setting.population, batch, setting.replace, stream)
+                        sample_gradient(x, params.objective, rows[:batch], g[m])
                     else:
-                        gradient(x, po, g[m])
+                        gradient(x, params.objective, g[m])
                     for j in range(d):
-                        g[m, j] += offsets[m, j]
+                        g[m, j] += meeting.offsets[m, j]
                     if sample_gradient is None:
                         if h == 0 or (s - 1) % 4 == 0:
                             fill_normals(key[0], key[1], r * workers + m, (s - 1) // 4, coordinate, zero, zero,
                                          z[0], z[1], z[2], z[3])  # fmt: skip
-                        apply(g[m], z[(s - 1) % 4], batch, stream, pn)
+                        apply(g[m], z[(s - 1) % 4], batch, stream, params.noise)
                     if h == 0:
                         seen[m] = g[m]
-                    if decide is not None and by_samples and h == local - 1:
+                    if decide is not None and meeting.by_samples and h == meeting.local_steps - 1:
                         projected_variance, freedom = 0.0, batch - 1.0
                         for j in range(d):
                             one = sampling.sigma[j] ** 2 + sampling.rho * true[j] ** 2
                             projected_variance += g[m, j] ** 2 * one
                             variance[j] = one * chi_square(freedom, stream, j) / freedom
                         projected_variance *= chi_square(freedom, stream, d) / freedom
-                        wanted += decide(batch, g[m], variance, projected_variance, 0, t, history, pr) / workers
-                    update(x, g[m], state, step_size, s, pu)
+                        asked = decide(batch, g[m], variance, projected_variance, 0, t, history, params.rule)
+                        wanted += asked / workers
+                    update(x, g[m], state, lanes.step_size, s, params.optimizer)
                     for j in range(d):
-                        x[j] = max(min(x[j], hi[j]), lo[j])
+                        x[j] = max(min(x[j], lanes.hi[j]), lanes.lo[j])
                 mean += x / workers
                 gathered += state / workers
-            samples += float(batch) * workers * local
+            signal[1] += 1
+            samples += float(batch) * workers * meeting.local_steps
             w[:], common[:] = mean, gathered
-            if decide is not None and t % interval == 0 and (batch < cap or shrink):
-                if not by_samples:
-                    wanted = across(decide, seen, batch, variance, mean, history, t, pr)
-                batch = bounded(batch, wanted, shrink, cap)
+            if decide is not None and t % sampling.interval == 0 and (batch < sampling.max_batch or sampling.shrink):
+                if not meeting.by_samples:
+                    wanted = across(decide, seen, batch, variance, mean, history, t, params.rule)
+                batch = bounded(batch, wanted, sampling.shrink, sampling.max_batch)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -150,12 +171,13 @@ def simulate_local(
     seed: int = 0,
     records: int = 100,
     threads: int | None = None,
+    check: bool = True,
 ) -> Run:
     r"""Simulate workers that take `local_steps` steps each and then average iterates and optimizer states.
 
     Parameters
     ----------
-    objective, optimizer, noise, start, replicas, seed, records, threads
+    objective, optimizer, noise, start, replicas, seed, records, threads, check
         As for `simulate`; every worker has noise of its own. The optimizer has a constant step.
     rounds : int
         Number of averagings; `steps` of the run counts rounds, and its statistics are those of the common point.
@@ -193,23 +215,42 @@ def simulate_local(
     >>> float(run.gap[0, 0]), float(run.samples[0, 0])
     (0.03125, 6.0)
     """
+    check_nouns(objective, optimizer, noise)
     rounds, local_steps = count(rounds, "rounds"), count(local_steps, "local_steps")
-    workers, replicas = count(workers, "workers"), count(replicas, "replicas")
+    workers, replicas, seed = count(workers, "workers"), count(replicas, "replicas"), seed_number(seed)
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    first_batch = rule.start if rule else batch_number(batch_size)
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     _check(rule, test, workers, optimizer, noise, rounds * local_steps)
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if check:
+        require(objective, optimizer, noise, rule=rule, start=w1)
     shift = _offsets(offsets, workers, objective.dim)
     record = record_steps(rounds, count(records, "records"))
-    plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, {}, True)
-    numbers = (workers, local_steps, first_batch, cap)
-    arguments = _arguments(plan, objective, optimizer, noise, rule, shift, numbers, test)
-    out = _execute(arguments, record, replicas, threads)
-    return _run(out, record, w1, objective, optimizer, noise, rule, numbers, seed, test)
+    layout = make_layout(objective, optimizer, noise, w1, record, batch_size, seed, alone=True)
+    meeting = Meeting(workers, local_steps, test == "samples", shift)
+    functions = (
+        objective.value, objective.gradient, objective.sample_gradient if noise.law == "rows" else None, noise.apply,
+        optimizer.update, compiled(rule.decide) if rule else None,
+    )  # fmt: skip
+    out = np.full((replicas, record.size, len(columns())), np.nan)
+
+    given = (*layout[1:], meeting)
+    compiled_kernel = ready(local_trajectories, functions, (*given, 0, 0, out, np.zeros(2, np.int64)))
+
+    def kernel(first: int, last: int, signal: np.ndarray) -> None:
+        compiled_kernel(*given, first, last, out, signal)
+
+    in_chunks(kernel, replicas, rounds, threads=threads)
+    facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)
+    facts = replace(
+        facts, optimizer=f"local {optimizer.name}", rule={**facts.rule, "test": test} if rule else {},
+        local_steps=local_steps, workers=workers,
+    )  # fmt: skip
+    return assemble(out, record, w1, objective, optimizer, noise, rule or first_batch, [], facts)
 
 
 def _check(rule: BatchRule | None, test: str, workers: int, optimizer: Optimizer, noise: Noise, steps: int) -> None:
@@ -236,60 +277,3 @@ def _offsets(offsets: ArrayLike | None, workers: int, dim: int) -> FloatArray:
     if np.abs(shift.mean(axis=0)).max() > 1e-9 * max(np.abs(shift).max(), 1e-300):
         raise ValueError("the offsets of the workers must average to zero, or they change the objective")
     return shift
-
-
-def _arguments(
-    plan: Any, objective: Objective, optimizer: Optimizer, noise: Noise, rule: BatchRule | None, shift: FloatArray,
-    numbers: tuple[int, int, int, int], test: str,
-) -> tuple[Any, ...]:  # fmt: skip
-    """What the kernel takes but the record, the range of replicas and the output, from the plan of one machine."""
-    d, rows = objective.dim, noise.law == "rows"
-    workers, local, first_batch, cap = numbers
-    parameters, arrays, sizes, _, key, _ = plan.arguments
-    plain = (objective.params, *(_first(p, d, plan.tile) for p in parameters[1:3]), parameters[4], parameters[5])
-    start, step_size, state, lo, hi, *_ = (np.ascontiguousarray(a[..., :d]) for a in arrays)
-    functions = (
-        objective.value, objective.gradient, objective.sample_gradient if rows else None, noise.apply,
-        optimizer.update, compiled(rule.decide) if rule else None,
-    )  # fmt: skip
-    interval, total = (rule.interval if rule else 1), (objective.samples if rows else 0)
-    whole = (d, workers, local, first_batch, cap, interval, total, sizes[6])
-    switches = (test == "samples", bool(rule and rule.shrink), noise.replace)
-    return *functions, plain, (start, step_size, state[0], lo, hi, shift), whole, switches, key
-
-
-def _first(params: Any, dim: int, tile: int) -> Any:
-    """Arrays that the plan repeated for a tile, once again of one replica."""
-    if tile == 1:
-        return params
-    fields = {k: v[:dim] if isinstance(v, np.ndarray) and v.ndim == 1 and v.size == dim * tile else v
-              for k, v in params._asdict().items()}  # fmt: skip
-    return type(params)(**fields)
-
-
-def _execute(arguments: tuple[Any, ...], record: np.ndarray, replicas: int, threads: int | None) -> FloatArray:
-    threads = 1 if config.DISABLE_JIT else (os.cpu_count() or 1) if threads is None else count(threads, "threads")
-    out = np.empty((replicas, record.size, len(COLUMNS)))
-    local_trajectories(*arguments, record, 0, 0, out)
-
-    def work(first: int, last: int) -> None:
-        local_trajectories(*arguments, record, first, last, out)
-
-    edges = np.linspace(0, replicas, min(threads, replicas) + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        for job in [pool.submit(work, int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False)]:
-            job.result()
-    return out
-
-
-def _run(
-    out: FloatArray, record: np.ndarray, w1: FloatArray, objective: Objective, optimizer: Optimizer, noise: Noise,
-    rule: BatchRule | None, numbers: tuple[int, int, int, int], seed: int, test: str,
-) -> Run:  # fmt: skip
-    workers, local, first_batch, _ = numbers
-    facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)
-    facts = replace(
-        facts, optimizer=f"local {optimizer.name}", rule={**facts.rule, "test": test} if rule else {},
-        local_steps=local, workers=workers,
-    )  # fmt: skip
-    return assemble(out, record, w1, objective, optimizer, noise, rule or first_batch, [], facts)

@@ -1,7 +1,7 @@
 """What happens in one trajectory? One fused compiled loop: gradient, noise, update, box, statistics.
 
 The kernel takes compiled functions and NamedTuple parameters as arguments, so that any objective, noise and optimizer
-meet in it. Nothing is cached on disk: Numba's cache misses edits in functions that are passed in.
+meet in it.
 
 Per step and coordinate the loop does what a theorem's measure needs: the true gradient, its norms and the gap at every
 step for the running means; at the recorded steps also the gap at the average iterate. A replica costs no memory of its
@@ -10,6 +10,7 @@ own: normals are functions of (seed, replica, step, coordinate) and are drawn fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -17,22 +18,16 @@ from numba import njit
 
 from ..compiled.leaf import leaf
 from ..compiled.random import Stream, draw_rows
+from ..compiled.views import matrix, part, share
 
-#: Columns of the kernel's output, in order; further columns hold the user's measures.
-COLUMNS = (
-    "value",
-    "mean_value",
-    "average_value",
-    "gradient_l1",
-    "gradient_l2",
-    "gradient_l2_squared",
-    "last_gradient_l2_squared",
-    "batch_size",
-    "samples",
-    "accumulator",
-)
+#: Columns of the kernel's output at a record; then follow the user's measures, running means, and theirs.
+NOW = ("value", "last_gradient_l2_squared", "average_value", "accumulator", "batch_size", "samples")
+MEANS = ("mean_value", "gradient_l1", "gradient_l2", "gradient_l2_squared")
 
-LANES = 256  # normals are drawn for at least this many (replica, coordinate, group of four steps) triples at once
+
+def columns(measures: Sequence[str] = ()) -> list[str]:
+    """Names of the output's columns, in order."""
+    return [*NOW, *measures, *MEANS, *(f"mean_{name}" for name in measures)]
 
 
 @leaf
@@ -54,6 +49,22 @@ def clip_and_add(w, lo, hi, total):
         total[j] += x
 
 
+@leaf
+def mean_before(total, w, count, out):
+    """Mean of the `count` iterates before w, where `total` is the sum of them and w."""
+    for j in range(w.size):
+        out[j] = (total[j] - w[j]) / count
+
+
+@leaf
+def sum_of(x):
+    """Sum of the entries."""
+    total = 0.0
+    for j in range(x.size):
+        total += x[j]
+    return total
+
+
 @cache
 def compose(*measures):
     """One function that writes every measure into `out`, or None; kept per process, since a closure compiles anew."""
@@ -70,167 +81,191 @@ def compose(*measures):
     return chain
 
 
-def lanes(dim, tile, groups):
-    """Coordinate, replica within the tile, and group of four steps of each lane of a block of normals."""
-    i = np.arange(groups * tile * dim, dtype=np.uint64)
-    return i % np.uint64(dim), i // np.uint64(dim) % np.uint64(tile), i // np.uint64(dim * tile)
+@njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def settle(statistics, sums, failed, first_step, count, record, k, r, last, means, out):
+    """Enter the statistics of `count` steps into records and running sums; the number of records done.
+
+    Entries of `statistics` are (step, column, replica of the tile); a replica whose value or gradient is not finite has
+    failed, and is recorded no more. With no replica left, all records are done.
+    """
+    tile, width = failed.size, out.shape[2]
+    ahead = width // 2 + 1
+    for s in range(count):
+        t = first_step + s
+        recording = t - 1 == record[k]
+        if not (means or recording or t == 1):
+            continue
+        now = part(statistics, s * width * tile, ahead * tile)
+        seen = part(statistics, (s * width + ahead) * tile, (width - ahead) * tile)
+        for b in range(tile):
+            value, square = now[b], now[tile + b]
+            seen[b], seen[2 * tile + b], seen[3 * tile + b] = value, np.sqrt(square), square
+            failed[b] += (value - value) + (square - square)  # stays NaN once one of them is not finite
+        if recording:
+            alive = 0
+            for b in range(tile):
+                alive += failed[b] == 0.0
+                if failed[b] == 0.0 and r + b < last:
+                    row = part(out, ((r + b) * record.size + k) * width, width)
+                    for i in range(ahead):
+                        row[i] = now[i * tile + b]
+                    for i in range(width - ahead):
+                        row[ahead + i] = sums[i * tile + b] / (t - 1) if means else np.nan
+            k = k + 1 if alive else record.size
+            if k == record.size:
+                return k
+        for i in range(sums.size):
+            sums[i] += seen[i]
+    return k
 
 
-@leaf
-def sum_of(x, first, last):
-    """Sum of x[first:last]."""
-    total = 0.0
-    for j in range(first, last):
-        total += x[j]
-    return total
-
-
-@njit(nogil=True, error_model="numpy")
-def write_means(value, measure, po, w, gradient, total, sums, t, means, average, out):
-    """Value at the average of w_1..w_{t-1}, where `total` is the sum of w_1..w_t; own measures; running means."""
-    own = sums.size - 4
-    for j in range(w.size):
-        average[j] = (total[j] - w[j]) / (t - 1)
-    out[2] = value(average, po)
-    if measure is not None:
-        measure(w, gradient, po, out[10 : 10 + own])
-    for i in range(sums.size):
-        column = 6 + own + i if i >= 4 else (1 if i == 0 else 2 + i)
-        out[column] = sums[i] / (t - 1) if means else np.nan
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
 def trajectories(
     value, gradient, sample_gradient, fill, apply, update, factor, resize, decide, measure,
-    parameters, arrays, sizes, switches, key, record, first, last, out,
+    params, lanes, setting, key, record, first, last, out, signal,
 ):  # fmt: skip
     """Simulate the replicas first..last-1 and write their records into `out`, shape (replicas, records, columns).
 
+    `layout` says what params, lanes and setting hold. `out` comes filled with NaN, which stays where a replica has
+    failed. signal[0] not 0 asks the loop to return at once; signal[1] is the number of updates done so far, of the
+    replicas together.
+
     A tile of several replicas shares each pass over coordinates where a function treats a coordinate by itself (short
-    vectors cannot fill the vector unit); then every (d,) array in `parameters` and `arrays` comes repeated. A replica
-    has the same place in its tile whatever `last` is, hence the same bits.
+    vectors cannot fill the vector unit), and a block of the coordinates of a long vector takes `span` steps before the
+    next block does, so that its state stays near the processor. A replica has the same place in its tile whatever
+    `last` is, hence the same bits.
 
     The functions are separate arguments because a tuple of them would be called through pointers, not inlined. None
     stands for one that is not needed, and its branch is not compiled: sample_gradient where the objective is no finite
-    sum, fill where the noise uses no normals, factor where the step is constant, resize and decide where the batch is,
-    measure where the user has none.
-    parameters = the NamedTuples of objective, noise, optimizer, schedule, batch rule and its sampling; arrays = (start,
-    step, initial state, lo, hi, coordinate, replica and group of each lane); sizes = (d, tile, first batch, rows of a
-    finite sum or 0, room for rows, schedule slots, row of the accumulator or -1, slots of the batch rule); switches =
-    (separable, replace, means): whether the gradient may be taken over a whole tile, rows are drawn with replacement,
-    and statistics are taken at every step or only at the records (their running means are then NaN). The state has
-    shape (1, rows, tile d) where the update may take a whole tile, else (tile, rows, d).
+    sum, fill where the noise uses no normals, factor where the step size is constant, resize and decide where the batch
+    is, measure where the user has none.
     """
-    po, pn, pu, ps, pr, sampling = parameters
-    start, base_step_size, initial_state, lo, hi, coordinate, replica, group = arrays
-    d, tile, first_batch, total_rows, room, memory, accumulator, rule_slots = sizes
-    separable, replace, means = switches
-    n, steps, own = start.size, record[-1], (out.shape[2] - 10) // 2
-    groups = coordinate.size // n
-    z, average, alive = np.zeros((4, groups * n)), np.empty(d), np.empty(tile, np.bool_)
-    w, g, total, step_size, state = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(initial_state.shape)
-    f, l1, l2_squared = np.empty(tile), np.empty(tile), np.empty(tile)
-    sums, slots, extra = np.empty((tile, 4 + own)), np.empty((tile, memory)), np.empty(own)
-    rows, order = np.empty(room + total_rows, np.int64), np.empty(total_rows, np.int64)
-    true, variance, row, history = np.empty(n), np.empty(n), np.empty(n), np.empty((rule_slots, d))
-    passes, width = (1, n) if separable else (tile, d)
-    updates, reach = initial_state.shape[0], initial_state.shape[2]
+    d, tile, width, span = lanes.dim, lanes.tile, lanes.width, lanes.span
+    n, steps, wide = d * tile, record[-1], out.shape[2]
+    ahead, own, groups = wide // 2 + 1, wide // 2 - 5, lanes.group.size // min(width, n)
+    rows, slots = lanes.state.size // n, setting.schedule_slots
+    held = width if lanes.together else n
+    w, total, state, step_size = np.empty(n), np.empty(n), np.empty(lanes.state.size), lanes.step_size
+    if factor is not None:
+        step_size = np.empty(n)
+    g, z, average, extra = np.empty(held), np.empty(4 * groups * held), np.empty(d), np.empty(own)
+    statistics, memory = np.empty(span * tile * wide), np.empty(tile * (5 + own + slots) + setting.rule_slots * d)
+    failed, sums = part(memory, 0, tile), part(memory, tile, tile * (4 + own))
+    history = matrix(memory, tile * (5 + own + slots), setting.rule_slots, d)
+    drawn, order = np.empty(setting.room + setting.population, np.int64), np.empty(setting.population, np.int64)
+    true, variance, sample = np.empty(n), np.empty(n), np.empty(n)
     for r in range(first, last, tile):
         for j in range(n):
-            w[j], total[j], step_size[j] = start[j], start[j], base_step_size[j]
-        for b in range(updates):
-            for i in range(initial_state.shape[1]):
-                for j in range(reach):
-                    state[b, i, j] = initial_state[b, i, j]
-        for b in range(tile):
-            alive[b] = True
-            for i in range(4 + own):
-                sums[b, i] = 0.0
-            for i in range(memory):
-                slots[b, i] = 0.0
-        for i in range(total_rows):
-            order[i] = rows[room + i] = i
-        k, batch, used, samples = 0, first_batch, first_batch, 0.0
-        for t in range(1, steps + 2):
-            recording = t - 1 == record[k]
-            observing = means or recording or t == 1
-            needed = watching = observing
-            if sample_gradient is None:
-                needed = True
-            if resize is not None:
-                needed = True
-            if factor is not None:
-                watching = True
-            if needed:
-                for b in range(passes):
-                    gradient(w[b * width : b * width + width], po, g[b * width : b * width + width])
-            survivors = 0
-            for b in range(tile if watching else 0):
-                wb, gb = w[b * d : b * d + d], g[b * d : b * d + d]
-                if observing:
-                    f[b] = value(wb, po)
-                    l1[b], l2_squared[b] = norms(gb)
-                    alive[b] = alive[b] and np.isfinite(f[b]) and np.isfinite(l2_squared[b])
-                    survivors += alive[b]
-                if recording and r + b < last:
-                    o = out[r + b, k]
-                    if alive[b]:
-                        o[0], o[6], o[7], o[8], o[9] = f[b], l2_squared[b], used, samples, np.nan
-                        if accumulator >= 0:
-                            place, at = divmod(b * d, reach)
-                            o[9] = sum_of(state[place, accumulator], at, at + d)
-                        write_means(value, measure, po, wb, gb, total[b * d : b * d + d], sums[b], t, means, average, o)
+            w[j] = total[j] = lanes.start[j]
+        for i in range(state.size):
+            state[i] = lanes.state[i]
+        for i in range(memory.size):
+            memory[i] = 0.0
+        for i in range(setting.population):
+            order[i] = drawn[setting.room + i] = i
+        k, batch, used, before = 0, setting.first_batch, setting.first_batch, 0.0
+        for first_step in range(1, steps + 2, span):
+            count = min(span, steps + 2 - first_step)
+            samples = before
+            for i in range(count * tile * wide):
+                statistics[i] = 0.0
+            for low in range(0, n, width):
+                if signal[0] != 0:
+                    return
+                size = min(width, n - low)
+                offset, begin, end, reach = 0, low, low + size, size
+                if not lanes.together:
+                    offset, begin, end, reach = low, 0, (n if low + size == n else 0), d
+                stretch, segment = (size if lanes.separable else d), (d if tile > 1 else size)
+                wb, gb, zb = part(w, low, size), part(g, offset, size), part(z, 4 * groups * offset, 4 * groups * size)
+                po, pn = share(params.objective, low, size, n), share(params.noise, low, size, n)
+                pu = share(params.optimizer, begin, end - begin, n)
+                here, samples = k, before
+                for s in range(count):
+                    t = first_step + s
+                    recording = t - 1 == record[here]
+                    here += recording
+                    observing = setting.means or recording or t == 1
+                    needed = watching = observing
+                    if sample_gradient is None:
+                        needed = True
+                    if resize is not None:
+                        needed = True
+                    if factor is not None:
+                        watching = True
+                    if needed:
+                        for b in range(0, size, stretch):
+                            gradient(part(wb, b, stretch), po, part(gb, b, stretch))
+                    for b in range(tile if watching else 0):
+                        wr, gr = part(wb, b * segment, segment), part(gb, b * segment, segment)
+                        now = part(statistics, s * tile * wide + b, tile * wide - b)
+                        if observing:
+                            l1, l2_squared = norms(gr)
+                            now[0] += value(wr, po)
+                            now[tile] += l2_squared
+                            now[(ahead + 1) * tile] += l1
+                            if measure is not None:
+                                measure(wr, gr, po, extra)
+                                for i in range(own):
+                                    now[(6 + i) * tile] = now[(ahead + 4 + i) * tile] = extra[i]
+                        if recording:
+                            mean = part(average, 0, segment)
+                            mean_before(part(total, low + b * segment, segment), wr, t - 1, mean)
+                            now[2 * tile] += value(mean, po)
+                            now[4 * tile], now[5 * tile] = used, samples
+                            lane = low + b * segment
+                            at = low if lanes.together else lane - lane % d
+                            if setting.accumulator < 0:
+                                now[3 * tile] = np.nan
+                            else:
+                                row = at * rows + setting.accumulator * reach
+                                now[3 * tile] += sum_of(part(state, row + lane - at, segment))
+                        if factor is not None:
+                            if low == 0:
+                                own_slots = part(memory, tile * (5 + own) + b * slots, slots)
+                                now[ahead * tile] = factor(t, now[0], own_slots, params.schedule)
+                            for j in range(low + b * segment, low + b * segment + segment):
+                                step_size[j] = lanes.step_size[j] * now[ahead * tile]
+                    if t > steps:
+                        break
+                    stream = Stream(key[0], key[1], r, t)
+                    if resize is not None:
+                        for j in range(d):
+                            true[j] = g[j]
+                        if params.sampling.exact:  # an oracle needs no batch to decide on one
+                            batch = resize(
+                                decide, sample_gradient, batch, wb, true, gb, drawn, variance, sample, history, stream,
+                                po, params.rule, params.sampling,
+                            )  # fmt: skip
+                    used = batch
+                    samples += batch
+                    if sample_gradient is not None:
+                        draw_rows(drawn, order, setting.population, batch, setting.replace, stream)
+                        sample_gradient(wb, po, part(drawn, 0, batch), gb)
                     else:
-                        for i in range(o.size):
-                            o[i] = np.nan
-                if means:
-                    sums[b, 0] += f[b]
-                    sums[b, 1] += l1[b]
-                    sums[b, 2] += np.sqrt(l2_squared[b])
-                    sums[b, 3] += l2_squared[b]
-                    if measure is not None:
-                        measure(wb, gb, po, extra)
-                        for i in range(own):
-                            sums[b, 4 + i] += extra[i]
-                if factor is not None:
-                    scale = factor(t, f[b], slots[b], ps)
-                    for j in range(b * d, b * d + d):
-                        step_size[j] = base_step_size[j] * scale
-            if recording:
-                k += 1
-                if k == record.size:
-                    break
-                if survivors == 0:
-                    for b in range(r, min(r + tile, last)):
-                        for i in range(k, record.size):
-                            for column in range(out.shape[2]):
-                                out[b, i, column] = np.nan
-                    break
-            stream = Stream(key[0], key[1], r, t)
-            if resize is not None:
-                for j in range(d):
-                    true[j] = g[j]
-                if sampling.exact:  # an oracle needs no batch to decide on one
-                    batch = resize(
-                        decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr,
-                        sampling,
-                    )
-            used = batch
-            samples += batch
-            if sample_gradient is not None:
-                draw_rows(rows, order, total_rows, batch, replace, stream)
-                sample_gradient(w, po, rows[:batch], g)
-            else:
-                s = (t - 1) % (4 * groups)
-                if fill is not None and s == 0:
-                    fill(key[0], key[1], r, (t - 1) // 4, coordinate, replica, group, z[0], z[1], z[2], z[3])
-                apply(g, z[s & 3, (s >> 2) * n : (s >> 2) * n + n], batch, stream, pn)
-            if resize is not None and not sampling.exact:
-                batch = resize(
-                    decide, sample_gradient, batch, w, true, g, rows, variance, row, history, stream, po, pr,
-                    sampling,
-                )
-            for b in range(updates):
-                at, end = b * reach, b * reach + reach
-                update(w[at:end], g[at:end], state[b], step_size[at:end], t, pu)
-            clip_and_add(w, lo, hi, total)
+                        q, m = (t - 1) % (4 * groups), groups * size
+                        if fill is not None and q == 0:
+                            fill(
+                                key[0], key[1], r, (t - 1) // 4, part(lanes.coordinate, low * groups, m),
+                                part(lanes.replica, 0, m), part(lanes.group, 0, m),
+                                part(zb, 0, m), part(zb, m, m), part(zb, 2 * m, m), part(zb, 3 * m, m),
+                            )  # fmt: skip
+                        apply(gb, part(zb, (q & 3) * m + (q >> 2) * size, size), batch, stream, pn)
+                    if resize is not None and not params.sampling.exact:
+                        batch = resize(
+                            decide, sample_gradient, batch, wb, true, gb, drawn, variance, sample, history, stream,
+                            po, params.rule, params.sampling,
+                        )  # fmt: skip
+                    for at in range(begin, end, reach):
+                        update(
+                            part(w, at, reach), part(g, at - begin, reach), matrix(state, at * rows, rows, reach),
+                            part(step_size, at, reach), t, pu,
+                        )  # fmt: skip
+                    m = end - begin
+                    lo, hi = part(lanes.lo, begin, m), part(lanes.hi, begin, m)
+                    clip_and_add(part(w, begin, m), lo, hi, part(total, begin, m))
+            k = settle(statistics, sums, failed, first_step, count, record, k, r, last, setting.means, out)
+            signal[1] += count * min(tile, last - r)
+            before = samples
+            if k == record.size:
+                break

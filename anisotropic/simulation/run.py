@@ -1,61 +1,21 @@
-"""How is a run made? Checks, chunks of replicas, threads, progress.
-
-The kernel releases the interpreter lock, so chunks of replicas run in a thread pool. The numbers do not depend on the
-number of threads or chunks: replica r of seed s is the same trajectory wherever it runs.
-"""
+"""How is a run made? Checks, layout, chunks of replicas in threads, assembly."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numba import config
 from numpy.typing import ArrayLike
 
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector
+from ..compiled.disk import ready
+from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
 from . import loop
 from .assemble import assemble, facts_of
-from .compatibility import check_rule, check_setup, largest_batch
-from .layout import Measure, Plan, make_plan, record_steps
-
-Progress = Callable[[int, int], None]
-
-
-def _execute(plan: Plan, replicas: int, records: int, threads: int, progress: Progress | None) -> FloatArray:
-    out = np.empty((replicas, records, plan.columns))
-    if progress is not None:
-        progress(0, replicas)
-    loop.trajectories(*plan.functions, *plan.arguments, 0, 0, out)  # compiles in this thread, simulates nothing
-    pieces = max(threads, min(8 * threads, replicas)) if progress is not None else threads
-    size = -(-replicas // pieces)
-    size = -(-size // plan.tile) * plan.tile
-    chunks = [(a, min(a + size, replicas)) for a in range(0, replicas, size)]
-
-    def work(chunk: tuple[int, int]) -> int:
-        loop.trajectories(*plan.functions, *plan.arguments, *chunk, out)
-        return chunk[1] - chunk[0]
-
-    done = 0
-    if threads == 1 or len(chunks) == 1:
-        for chunk in chunks:
-            done += work(chunk)
-            if progress is not None:
-                progress(done, replicas)
-        return out
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, chunk) for chunk in chunks]
-        try:
-            for future in as_completed(futures):
-                done += future.result()
-                if progress is not None:
-                    progress(done, replicas)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return out
+from .chunks import Progress, in_chunks
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .contract import require
+from .layout import Measure, make_layout, record_steps
 
 
 def simulate(
@@ -73,6 +33,7 @@ def simulate(
     running_means: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    check: bool = True,
 ) -> Run:
     """Simulate independent trajectories of `optimizer` on `objective` and record the statistics that theorems bound.
 
@@ -100,6 +61,9 @@ def simulate(
     threads : int, optional
         Default: all cores. Results do not depend on it.
     progress : callable ``(done, replicas)``, optional
+    check : bool
+        Whether objectives, optimizers, noises, batch rules and measures that the package did not make are probed first
+        (`anisotropic.check`), each function once. It costs some milliseconds.
 
     Returns
     -------
@@ -109,6 +73,8 @@ def simulate(
     ------
     ValueError, TypeError
         On wrong shapes, a start outside the box, NaN, counts below 1, a closure where a compiled function is needed.
+    ContractViolation
+        If a function of one's own does not do what a simulation relies on: a ValueError with a sentence for each fault.
 
     Examples
     --------
@@ -120,27 +86,39 @@ def simulate(
     >>> run.gap[0].tolist()
     [0.125, 0.03125, 0.0078125]
     """
-    steps = count(steps, "steps")
+    check_nouns(objective, optimizer, noise)
+    steps, seed = count(steps, "steps"), seed_number(seed)
     rule = batch_size if isinstance(batch_size, BatchRule) else None
-    first_batch = rule.start if rule else count(batch_size, "batch_size")
+    first_batch = rule.start if rule else batch_number(batch_size)
     replicas, records = count(replicas, "replicas"), count(records, "records")
-    threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if not isinstance(measures or {}, Mapping):
+        raise TypeError(f"measures = {measures!r}; expected a mapping of names to compiled functions")
     measures = dict(measures or {})
-    reserved = {*loop.COLUMNS, "gap", "mean_gap", "average_gap"}
+    reserved = {*loop.columns(), "gap", "mean_gap", "average_gap"}
     clash = sorted({n for m in measures for n in (m, f"mean_{m}")} & reserved)
     if clash:
         raise ValueError(f"measure {clash[0]!r} is a statistic that every run records; choose another name")
+    if check:
+        require(objective, optimizer, noise, rule=rule, measures=measures, start=w1, steps=steps)
     record = record_steps(steps, records)
-    plan = make_plan(objective, optimizer, noise, w1, record, batch_size, seed, measures, running_means)
-    out = _execute(plan, replicas, record.size, 1 if config.DISABLE_JIT else threads, progress)
+    layout = make_layout(objective, optimizer, noise, w1, record, batch_size, seed, measures, means=running_means)
+    out = np.full((replicas, record.size, len(loop.columns(list(measures)))), np.nan)
+
+    given = layout[1:]
+    compiled = ready(loop.trajectories, layout.functions, (*given, 0, 0, out, np.zeros(2, np.int64)))
+
+    def kernel(first: int, last: int, signal: np.ndarray) -> None:
+        compiled(*given, first, last, out, signal)
+
+    in_chunks(kernel, replicas, steps, tile=layout.lanes.tile, threads=threads, progress=progress)
     facts = facts_of(objective, optimizer, noise, batch_size, seed)
     if rule is not None:
-        batches = out[:, :, loop.COLUMNS.index("batch_size")]
+        batches = out[:, :, loop.NOW.index("batch_size")]
         facts = replace(facts, batch_test_always_holds=_always_holds(rule, cap, batches))
     return assemble(out, record, w1, objective, optimizer, noise, batch_size, list(measures), facts)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..intervals import t_limits
 from ..records import Objective, Optimizer, count, float_parameter
+from .compatibility import check_nouns
 from .run import simulate
 
 
@@ -125,6 +126,8 @@ def steps_to_target(
     """
     target, max_steps = float_parameter(target, "target"), count(max_steps, "max_steps")
     run = {"simulate": simulation, "measure": measure}
+    if not callable(optimizer) or str(getattr(optimizer, "__module__", "")).startswith("anisotropic.optimizers"):
+        check_nouns(objective, optimizer, simulation.get("noise"))  # a factory of step sizes is no method of horizons
     if isinstance(optimizer, Optimizer):
         return _reach_any_time(objective, optimizer, target, max_steps, level, run)
     return _reach_by_horizon(objective, optimizer, target, max_steps, level, run)

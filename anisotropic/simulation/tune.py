@@ -43,6 +43,7 @@ def tune(
     measure: str = "mean_gap",
     measures: Mapping[str, Measure] | None = None,
     threads: int | None = None,
+    check: bool = True,
 ) -> Tuning:
     """Try every step size of `grid` with the same noise and keep the one with the smallest mean `measure` at the end.
 
@@ -57,6 +58,8 @@ def tune(
         infinite.
     measures : mapping of str to njit function, optional
         Statistics of your own, as in `simulate`, that `measure` may name.
+    check : bool
+        Whether functions of your own are probed first, as in `simulate`.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def tune(
     for i, step_size in enumerate(steps_grid):
         run = simulate(
             objective, make_optimizer(float(step_size)), noise=noise, start=start, steps=steps, batch_size=batch_size,
-            replicas=replicas, seed=seed, records=1, threads=threads, measures=measures,
+            replicas=replicas, seed=seed, records=1, threads=threads, measures=measures, check=check,
             running_means=measure in RUNNING_MEANS or measure.removeprefix("mean_") in (measures or {}),
         )  # fmt: skip
         last = run[measure][:, -1]

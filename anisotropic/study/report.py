@@ -111,10 +111,12 @@ def _verdicts(table: Mapping[str, Any]) -> str:
     rows = []
     for v in table["verdicts"]:
         applies = v["status"] != "not applicable"
-        numbers = {"slack": v["slack"], "sees factor": v["power"]} if applies else {"slack": "", "sees factor": ""}
+        sees = v["power"] if applies and v["status"] != "violated" else ""
+        numbers = {"slack": v["slack"] if applies else "", "sees factor": sees}
         idle = ", ".join(t["name"] for t in v["terms"] if not t["exercised"])
         told = f"{v['status']}: {v['reason']}" if v["reason"] else v["status"]
-        rows.append({"case": v["label"], "bound": v["theorem"], "verdict": told, **numbers, "untested": idle})
+        bound = f"{v['theorem']} ({v['form']})" if v.get("form") else v["theorem"]
+        rows.append({"case": v["label"], "bound": bound, "verdict": told, **numbers, "untested": idle})
     planted = " (falsehoods planted to be caught)" if table["planted"] else ""
     return f"<h2>{_text(table['title'])}{planted}</h2>{_table(rows)}"
 

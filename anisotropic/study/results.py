@@ -24,7 +24,7 @@ from .source import Definition
 from .store import FINISHED, Cell, Store
 
 SUMMARY = "summary.json"
-SEES = '"sees": an error in the constant by more than this factor would have been seen'
+SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
 
 
 class Results:
@@ -254,10 +254,11 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
     applies = verdict.status != "not applicable"
     return {
         "case": label,
-        "bound": verdict.theorem,
+        "bound": f"{verdict.theorem} ({verdict.form})" if verdict.form else verdict.theorem,
         "verdict": verdict.status if applies else verdict.summary,
         "slack": verdict.slack if applies else "",
-        "sees": f"x{number(verdict.power)}" if applies else "",
+        "sees": "" if not applies else f"off x{number(verdict.excess)}" if verdict.status == "violated"
+        else f"x{number(verdict.power)}",
         "untested": idle,
     }
 

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -343,6 +344,29 @@ def test_growth_is_limited_in_a_step_and_by_a_default_cap():
     assert free.step() == 2048
     with pytest.raises(ValueError, match="max_growth = 1; expected a factor above 1, such as 2"):
         setup(norm_test(0.5, start=2), max_growth=1)
+
+
+# ---- single gradients ------------------------------------------------------------------------------------------------
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(5, 3), nn.Tanh())
+
+    def forward(self, x):
+        return torch.utils.checkpoint.checkpoint(self.inner, x, use_reentrant=False)
+
+
+@pytest.mark.parametrize(("model", "loss", "message"), [
+    (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), LOSS, "'1' is a batch norm in training mode, which couples"),
+    (nn.Linear(5, 3), nn.CrossEntropyLoss(reduction="none"), r"the loss of one sample has shape \(1,\); expected one"),
+    (Checkpointed(), LOSS, "cannot be taken through activation checkpointing"),
+], ids=["batch norm", "vector", "checkpoint"])  # fmt: skip
+def test_what_has_no_single_gradients_is_refused(model, loss, message):
+    controller = BatchSizeController(model, torch.optim.SGD(model.parameters(), 0.1), norm_test(0.3, start=12))
+    with pytest.raises(ValueError, match=message):
+        controller.per_sample(loss, data())
 
 
 # ---- loaders with processes ------------------------------------------------------------------------------------------

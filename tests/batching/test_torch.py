@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from rounding import EPS32
 from torch import nn
 
 from anisotropic import batching
@@ -65,7 +66,7 @@ def test_single_samples_give_the_rule_of_whole_gradients(rule):
     loss = controller.per_sample(LOSS, (x, y))
     assert float(loss) == pytest.approx(float(LOSS(model(x), y).detach()), rel=1e-6)
     found = torch.cat([p.grad.flatten() for p in model.parameters()]).numpy()
-    assert found == pytest.approx(mean, abs=1e-7)
+    assert found == pytest.approx(mean, abs=8 * EPS32 * np.abs(rows).max())  # two ways through three layers in float32
     assert controller.step() == pytest.approx(max(np.ceil(wanted), 12), abs=1)
     assert wanted > 12, "the rule must ask for more, or nothing is tested"
 
@@ -106,7 +107,7 @@ def test_half_precision_norms_are_summed_in_float32():
 
     big = torch.full((1000,), 60_000.0, dtype=torch.float16)
     assert squared_norm([big]).dtype == torch.float32
-    assert float(squared_norm([big])) == pytest.approx(1000 * float(big[0]) ** 2, rel=1e-5)
+    assert float(squared_norm([big])) == pytest.approx(1000 * float(big[0]) ** 2, rel=1000 * EPS32)
     model, _, controller = setup(norm_test(0.3, start=12))
     x, y = data()
     with torch.autocast("cpu", dtype=torch.bfloat16):

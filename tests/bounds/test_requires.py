@@ -1,10 +1,13 @@
 """Hypotheses are checked on the facts of a run; each one that is not met is a sentence."""
 
+import copy
+import pickle
 from dataclasses import replace
 
 import pytest
 
-from anisotropic.bounds import Requires
+from anisotropic.bounds import Bound, Requires
+from anisotropic.bounds.symbols import T
 from anisotropic.records import Facts
 
 FACTS = Facts(
@@ -56,3 +59,31 @@ def test_another_optimizer_is_not_also_asked_for_its_preset():
 def test_an_empty_requirement_asks_for_a_constant_step_and_batch_only():
     assert Requires().unmet(Facts(optimizer="anything")) == []
     assert Requires(schedule=None, batch=None).unmet(Facts(schedule="x", batch="y")) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: Requires(properties="konvex"), ValueError, "property = 'konvex'; .* did you mean 'convex'"),
+        (lambda: Requires(properties={"convex", "Separable"}), ValueError, "did you mean 'separable'"),
+        (lambda: Requires(laws="gausian"), ValueError, "law = 'gausian'; .* did you mean 'gaussian'"),
+        (lambda: Requires(preset="convx"), ValueError, "preset = 'convx'; .* did you mean 'convex'"),
+        (lambda: Requires(optimizer="sgd"), TypeError, "no hypothesis 'optimizer'; did you mean 'optimizers'"),
+        (lambda: Bound("b", "gap", "upper", 1 / T, requires={"optimizers": "sgd"}), TypeError, "expected an.Requires"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused_with_the_nearest(make, kind, words):
+    with pytest.raises(kind, match=words):
+        make()
+
+
+def test_a_slip_in_the_name_of_an_optimizer_is_told_where_it_matters():
+    """These names are open to one's own: a slip is letters that changed places, or nearly all of a known name."""
+    told = Requires("sdg").unmet(Facts(optimizer="sgd"))
+    assert told == ["the optimizer is 'sgd'; the theorem is about sdg; did you mean 'sgd'?"]
+    assert "did you mean" not in Requires("power_adagrad").unmet(Facts(optimizer="adagrad"))[0]
+
+
+def test_requirements_survive_pickle_and_copies():
+    for twin in (pickle.loads(pickle.dumps(WANTED)), copy.deepcopy(WANTED), replace(WANTED, box=None)):
+        assert replace(twin, box=True) == WANTED

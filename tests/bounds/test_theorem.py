@@ -141,6 +141,49 @@ def test_latex_with_numbers_leaves_the_rest_symbolic():
     assert bounds.convex_sgd._repr_latex_().startswith("$")
 
 
+NUMBER = r"-?\d+\.?\d*(?: \\cdot 10\^\{-?\d+\})?"
+
+
+def shown_numbers(latex):
+    """The numbers right of the relation, as floats."""
+    right = re.split(r"\\le |\\ge ", latex)[1].partition(r" \quad")[0]
+    return [float(x.replace(r" \cdot 10^{", "e").rstrip("}")) for x in re.findall(NUMBER, right)]
+
+
+@pytest.mark.parametrize("form", bounds.convex_adagrad.forms)
+def test_latex_with_all_numbers_is_the_value_of_that_form(form):
+    b = bounds.convex_adagrad
+    for digits in (3, 6, 12):
+        printed = b.latex(form, digits=digits, **GIVEN)
+        *terms, whole = shown_numbers(printed)
+        want = [value for value in b.terms(form, **GIVEN).values() if value]
+        assert (terms or [whole]) == pytest.approx(want, rel=5 * 10.0**-digits)
+        assert whole == pytest.approx(b(form, **GIVEN), rel=5 * 10.0**-digits)
+        assert rf"\text{{(form {form})}}" in printed
+    with pytest.raises(ValueError, match="digits = 0; expected a whole number of significant digits"):
+        b.latex(form, digits=0, **GIVEN)
+
+
+def test_latex_of_a_form_that_is_solved_for_puts_in_the_numbers_that_are_known():
+    assert "64" not in bounds.convex_adagrad.latex("sharp") and "T" in bounds.convex_adagrad.latex("sharp", M=64)
+    assert r"\frac{\sigma_{j} \sqrt{T}}{8}" in bounds.convex_adagrad.latex("sharp", M=64, rho=0)
+
+
+def test_symbols_of_ones_own_are_typeset_as_words_and_letters():
+    momentum, beta, k = s.scalar("momentum"), s.scalar("beta_1"), s.coordinate("kappa")
+    b = Bound("mine", "gap", terms={"a": momentum * s.R_norm / T, "b": beta * total(k) / T, "c": s.scalar("step_max")})
+    printed = b.latex()
+    assert r"\mathrm{momentum}" in printed and r"\mathrm{step}_{\mathrm{max}}" in printed
+    assert r"\left\|R\right\|_{2}" in printed and r"\beta_{1}" in printed and r"\kappa_{j}" in printed
+    assert s.latex(1 / s.sigma_norm) == r"\frac{1}{\left\|\sigma\right\|_{2}}"
+
+
+def test_a_form_evaluates_like_its_expression():
+    b = Bound("x", "gap", forms={"root": {"a": sympy.sqrt(1 - T)}, "over": {"a": 1 / (s.uniform_eps * T)}})
+    assert np.isnan(b("root", T=4)) and b("over", T=4, eps=0.0) == np.inf and b("over", T=4, eps=0.5) == 0.5
+    assert b.tightest(T=4, eps=0.5).form == "over", "NaN is no value"
+
+
 @pytest.mark.parametrize("name", list(bounds))
 def test_every_bound_prints_in_80_columns_cites_and_survives_a_pickle(name):
     b = bounds[name]
@@ -208,7 +251,7 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
         bounds.convex_sgd.critical_batch_size(**c)
     with pytest.raises(ValueError, match="gap = -1; expected a finite number above 0"):
         bounds.convex_sgd.critical_batch_size(gap=-1, **c)
-    with pytest.raises(ValueError, match="that of its tuned step; leave step out"):
+    with pytest.raises(ValueError, match="that of its tuned step size; leave it out"):
         bounds.convex_sgd.critical_batch_size(gap=1, step_size=0.1, **c)
     with pytest.raises(ValueError, match="no term of convex_sgd_nonsmooth depends on M"):
         bounds.convex_sgd_nonsmooth.critical_batch_size(gap=1, R=1.0, G=1.0)
@@ -219,12 +262,12 @@ def test_critical_batch_size_refuses_what_it_cannot_answer():
 
 
 def test_a_tuned_step_without_a_stationary_point_is_refused():
-    with pytest.raises(ValueError, match="holds no step to tune"):
+    with pytest.raises(ValueError, match="holds no step size to tune"):
         Bound("x", "gap", terms=1 / T, step_rule=bounds.StepRule(1 / T)).tuned_step_size(T=1)
-    with pytest.raises(ValueError, match="0 stationary steps"):
+    with pytest.raises(ValueError, match="0 stationary step sizes"):
         rule = bounds.StepRule(uniform_step_size / T)
         Bound("x", "gap", terms=uniform_step_size / T, step_rule=rule).tuned_step_size(T=1)
-    with pytest.raises(ValueError, match="tuned step of convex_sgd_nonsmooth is unbounded"):
+    with pytest.raises(ValueError, match="tuned step size of convex_sgd_nonsmooth is unbounded"):
         bounds.convex_sgd_nonsmooth(R=1.0, G=0.0, T=4)
 
 

@@ -131,6 +131,52 @@ def test_a_dictionary_is_a_batch(language):
     assert geometry.r_med(model, shifted, (ids, ids), ["up"])["up.weight"].value != pytest.approx(wanted.value)
 
 
+def test_a_model_that_takes_a_dictionary_or_a_pair_as_one_argument_gets_it():
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 3)
+
+        def forward(self, x):
+            a, b = (x["a"], x["b"]) if isinstance(x, dict) else x
+            return self.inner(torch.cat([a, b], dim=1))
+
+    torch.manual_seed(0)
+    model, a, b, y = Features(), torch.randn(6, 3), torch.randn(6, 1), torch.randint(0, 3, (6,))
+    wanted = geometry.r_med(model.inner, F.cross_entropy, (torch.cat([a, b], dim=1), y))["weight"]
+    for x in ({"a": a, "b": b}, (a, b)):
+        assert geometry.r_med(model, F.cross_entropy, (x, y))["inner.weight"].value == pytest.approx(wanted.value)
+        controller = BatchSizeController(model, torch.optim.SGD(model.parameters(), 0.1), norm_test(0.3, start=6))
+        controller.per_sample(F.cross_entropy, (x, y))
+        assert controller.step() >= 6
+
+
+def test_arithmetic_in_float32_inside_a_model_is_reckoned_with():
+    """A norm in float32, as Llama has it: rounding is no coupling of samples, nor a curvature where there is none."""
+
+    class Normed(nn.Module):
+        def __init__(self, inside):
+            super().__init__()
+            self.first, self.last, self.inside = nn.Linear(6, 8), nn.Linear(8, 5), inside
+
+        def forward(self, x):
+            h = self.first(x).tanh().to(self.inside)
+            return self.last((h / h.square().mean(dim=-1, keepdim=True).sqrt()).to(x.dtype))
+
+    torch.manual_seed(0)
+    model, batch = Normed(torch.float32), (torch.randn(9, 6), torch.randint(0, 5, (9,)))
+    batch[0][:, 2] = 0.0
+    coarse = geometry.r_med(model, F.cross_entropy, batch)
+    model.inside = torch.float64
+    fine = geometry.r_med(model, F.cross_entropy, batch)
+    for name in ("first.weight", "last.weight"):
+        assert coarse[name].method == fine[name].method and coarse[name].zeros == fine[name].zeros
+        assert coarse[name].value == pytest.approx(fine[name].value, rel=1e-4)
+    assert fine["first.weight"].zeros == 8
+    graph = LossGraph(model, F.cross_entropy, batch, ["first.weight"], torch.float64)
+    assert graph.eps == torch.finfo(torch.float64).eps
+
+
 def test_reports_and_tracks_take_dictionaries(language):
     model, ids = language
     batches = [{"input_ids": i, "labels": i} for i in torch.randint(0, 11, (4, 3, 5))]

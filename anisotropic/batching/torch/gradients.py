@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
+from ..._support.calling import spread
+
 
 class Seen(NamedTuple):
     """What a rule is asked with: one stand-in for the vector g where sums are enough, else the deciding coordinate.
@@ -49,22 +51,47 @@ def per_sample_gradients(model: torch.nn.Module, loss: Callable[..., Tensor], ba
     """Gradient of ``loss(model(x), y)`` for each sample by itself, by vmap over grad.
 
     A dictionary x is passed as ``model(**x)``; a batch that is a dictionary gives ``loss(model(**batch), batch)``.
+
+    Raises
+    ------
+    ValueError
+        On a loss of one sample that is not one number, batch norm in training mode, and activation checkpointing.
     """
+    _refuse_batch_norm(model)
     x, *targets = (batch, batch) if isinstance(batch, Mapping) else batch
     trained = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     frozen = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
     fixed = frozen | {n: b.detach() for n, b in model.named_buffers()}
 
     def one(parameters: dict[str, Tensor], x: Any, *targets: Any) -> Tensor:
-        x = _batch_of_one(x)
-        inputs = ((), x) if isinstance(x, dict) else ((x,), {})
-        output = functional_call(model, parameters | fixed, *inputs)
-        return loss(output, *(_batch_of_one(y) for y in targets))
+        output = functional_call(model, parameters | fixed, *spread(model.forward, _batch_of_one(x)))
+        value = loss(output, *(_batch_of_one(y) for y in targets))
+        if value.ndim:
+            raise ValueError(f"the loss of one sample has shape {tuple(value.shape)}; expected one number: reduce it, "
+                             "for example with .mean()")  # fmt: skip
+        return value
 
     axes = (None, 0, *(0 for _ in targets))
     each = vmap(grad_and_value(one), in_dims=axes, randomness="different")
-    found, losses = each(trained, *map(_plain, (x, *targets)))
+    try:
+        found, losses = each(trained, *map(_plain, (x, *targets)))
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+        raise ValueError(
+            "single gradients cannot be taken through activation checkpointing; switch it off, or feed the controller "
+            "by micro_batch"
+        ) from error
     return PerSample([found[n] for n in trained], losses.detach())
+
+
+def _refuse_batch_norm(model: torch.nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.training:
+            raise ValueError(
+                f"{name!r} is a batch norm in training mode, which couples the samples of a batch, so that none has a "
+                "gradient of its own; put it into evaluation mode, or feed the controller by micro_batch"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -72,7 +99,9 @@ def _plain(value: Any) -> Any:
 
 
 def _batch_of_one(value: Any) -> Any:
-    return {k: v.unsqueeze(0) for k, v in value.items()} if isinstance(value, dict) else value.unsqueeze(0)
+    if isinstance(value, dict):
+        return {key: v.unsqueeze(0) for key, v in value.items()}
+    return tuple(v.unsqueeze(0) for v in value) if isinstance(value, tuple) else value.unsqueeze(0)
 
 
 def total_gradients(gradients: Sequence[Tensor]) -> list[Tensor]:

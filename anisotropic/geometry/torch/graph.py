@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..._support.calling import spread
 from ..._support.names import nearest
 from .capture import Captured, capturing
-from .inputs import call, cast, check_finite, inputs_and_targets
+from .inputs import cast, check_finite, inputs_and_targets
 
 FloatArray = NDArray[np.float64]
 Loss = Callable[[Any, Any], torch.Tensor]
@@ -30,6 +31,7 @@ class LossGraph:
     """The loss of a model on one batch, differentiable twice in parameters and in the outputs of linear modules.
 
     The model itself is not changed: parameters and buffers are replaced by copies in `dtype` for one forward pass.
+    `eps` is the relative rounding of its coarsest operation.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, batch: Any, names: Sequence[str], dtype: torch.dtype) -> None:
@@ -47,6 +49,7 @@ class LossGraph:
         with saved:
             first = evaluate(model, loss, batch, self.parameters, dtype)[1]
         _check_loss(first, names)
+        self.eps = max(saved.eps, torch.finfo(dtype).eps)
         kept = saved.bytes + sum(p.numel() * p.element_size() for p in self.parameters.values())
         refuse_memory(4 * kept, first.device)
         again = float(first.detach())
@@ -96,7 +99,7 @@ class LossGraph:
                 raise
             raise ValueError(f"an operation of model or loss has no second derivative in PyTorch ({error})") from error
         largest = max((float(p.abs().max()) for p in products if p is not None), default=0.0)
-        return 4 * torch.finfo(self.dtype).eps * largest
+        return 4 * self.eps * largest
 
 
 def evaluate(
@@ -106,7 +109,7 @@ def evaluate(
     x, y = inputs_and_targets(batch)
     state = {**parameters, **{name: cast(b, dtype) for name, b in model.named_buffers()}}
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _dtype_errors(dtype):
-        prediction = call(lambda *a, **k: torch.func.functional_call(model, state, a, k), cast(x, dtype))
+        prediction = torch.func.functional_call(model, state, *spread(model.forward, cast(x, dtype)))
         return prediction, loss(prediction, cast(y, dtype))
 
 
@@ -175,12 +178,17 @@ def default_dtype(model: nn.Module) -> torch.dtype:
 
 
 class _Saved(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that a forward pass keeps for its backward pass."""
+    """Counts the bytes that a forward pass keeps for its backward pass, and finds its coarsest arithmetic.
+
+    Many models compute norms and losses in float32 whatever they are given.
+    """
 
     def __init__(self) -> None:
-        self.bytes, self.seen = 0, set[int]()
+        self.bytes, self.eps, self.seen = 0, 0.0, set[int]()
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.is_floating_point() and tensor.requires_grad:
+                self.eps = max(self.eps, torch.finfo(tensor.dtype).eps)
             if tensor.data_ptr() not in self.seen:
                 self.seen.add(tensor.data_ptr())
                 self.bytes += tensor.numel() * tensor.element_size()

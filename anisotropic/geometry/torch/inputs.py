@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-
-
-def call(model: Callable[..., Any], x: Any) -> Any:
-    """``model(**x)`` for a dictionary of inputs, ``model(*x)`` for a tuple, ``model(x)`` else."""
-    if isinstance(x, Mapping):
-        return model(**x)
-    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 def inputs_and_targets(batch: Any) -> tuple[Any, Any]:

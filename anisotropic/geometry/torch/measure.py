@@ -43,7 +43,9 @@ def r_med(
     at most 10 times the products of an estimate. Every other layer is estimated by
     `anisotropic.geometry.estimate_r_med` within its own Hessian block. `RMed.method` says which.
     Exact diagonals are compared with three entries evaluated directly, and dropped for the estimate where they differ.
-    Entries below 4 eps times the largest entry of H v, v random signs over all layers, count as structural zeros.
+    Entries below 4 eps times the largest entry of H v, v random signs over all layers, count as structural zeros. Here
+    eps is that of the coarsest operation: float32's in models that compute norms or losses in float32 whatever they
+    are given.
 
     Parameters
     ----------
@@ -52,7 +54,8 @@ def r_med(
     loss : callable
         Called as ``loss(model(x), y)``; returns one number. The output may be a record with ``.logits``.
     batch : pair (x, y), or dictionary
-        A tuple x is several inputs, ``model(*x)``, a dictionary x named ones, ``model(**x)``. Of a batch that is a
+        A tuple x is several inputs, ``model(*x)``, a dictionary x named ones, ``model(**x)``, where the signature of
+        the model's forward takes them. Of a batch that is a
         dictionary both get everything: ``loss(model(**batch), batch)``, with ``lambda output, batch: output.loss`` for
         a Hugging Face model that is given its labels.
     layers : names of parameters or modules, optional
@@ -171,6 +174,6 @@ def _shortcut(
     largest = int(np.argmax(np.abs(diagonal)))
     index = np.unique([largest, *np.random.default_rng(0).integers(0, diagonal.size, 2)])
     error = np.abs(exact_entries(graph.product(name), diagonal.size, index) - diagonal[index]).max()
-    if error > 1e5 * torch.finfo(graph.dtype).eps * max(abs(diagonal[largest]), floor):
+    if error > 1e5 * graph.eps * max(abs(diagonal[largest]), floor):
         return None, ""
     return diagonal, found[1]

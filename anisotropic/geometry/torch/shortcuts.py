@@ -26,7 +26,7 @@ def linear_diagonal(
     if seen is None or seen.calls != 1:
         return None
     if not seen.examined:
-        seen.curvature, seen.examined = _row_curvature(seen, most_units), True
+        seen.curvature, seen.examined = _row_curvature(seen, graph.eps, most_units), True
     if seen.curvature is None:
         return None
     per_row, method = seen.curvature
@@ -36,17 +36,17 @@ def linear_diagonal(
     return diagonal.T if seen.transposed else diagonal, method
 
 
-def _row_curvature(seen: Captured, most_units: int | None) -> tuple[torch.Tensor, str] | None:
+def _row_curvature(seen: Captured, eps: float, most_units: int | None) -> tuple[torch.Tensor, str] | None:
     """K^i_nn as a (rows, units) matrix and the method, or None where rows interact or units are too many."""
-    found = softmax_curvature(seen)
+    found = softmax_curvature(seen, eps)
     if found is not None:
         return found, "output layer"
     if most_units is not None and seen.shift.shape[-1] > most_units:
         return None
-    return (unit_curvature(seen), "units") if rows_are_separate(seen) else None
+    return (unit_curvature(seen), "units") if rows_are_separate(seen, eps) else None
 
 
-def softmax_curvature(seen: Captured) -> torch.Tensor | None:
+def softmax_curvature(seen: Captured, eps: float) -> torch.Tensor | None:
     """d^2 loss / dz_nc^2 = w_n p_nc (1 - p_nc) where the loss is a cross-entropy of these outputs, else None.
 
     Recognised by its Hessian, not by a name or a place in the model: for normal v, H v must equal
@@ -61,12 +61,12 @@ def softmax_curvature(seen: Captured) -> torch.Tensor | None:
     norm = (shape**2).sum(dim=1, keepdim=True)
     weight = (shape * product).sum(dim=1, keepdim=True) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
     error = (product - weight * shape).abs().max()
-    if not error <= 1e4 * torch.finfo(p.dtype).eps * product.abs().max():
+    if not error <= 1e4 * eps * product.abs().max():
         return None
     return weight * p * (1 - p)
 
 
-def rows_are_separate(seen: Captured) -> bool:
+def rows_are_separate(seen: Captured, eps: float) -> bool:
     """Whether the loss has no second derivative between different rows of z.
 
     For each bit of the row number, random v on the rows with that bit must give H v = 0 on the others: every pair of
@@ -81,7 +81,7 @@ def rows_are_separate(seen: Captured) -> bool:
         v[~inside] = 0.0
         product = _rows(derivative(seen.gradient, seen.shift, v.reshape(seen.shift.shape)))
         scale = product[inside].abs().max()
-        if product[~inside].abs().max() > 1e3 * torch.finfo(v.dtype).eps * scale:
+        if product[~inside].abs().max() > 1e3 * eps * scale:
             return False
     return True
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..._support.calling import spread
 from ..matching import Trajectory
 from ..statistic import RMed
 from .graph import Loss, layer_names
-from .inputs import call, inputs_and_targets
+from .inputs import inputs_and_targets
 from .measure import r_med
 
 
@@ -50,7 +51,8 @@ class Tracker:
         with evaluation_mode(self.model):
             with torch.no_grad():
                 x, y = inputs_and_targets(self.loss_batch)
-                value = float(self.loss(call(self.model, x), y))
+                args, named = spread(self.model.forward, x)
+                value = float(self.loss(self.model(*args, **named), y))
             self.recent = [*self.recent, value][-self.smooth :]
             smoothed = float(np.mean(self.recent))
             if self.waiting is not None:

@@ -80,6 +80,11 @@ def _inner_fraction(p: float) -> float:
     return number
 
 
+def _farthest(p: float) -> float:
+    """The larger of the two values of a two-point noise, per unit of sigma."""
+    return math.sqrt(max(p, 1.0 - p) / min(p, 1.0 - p))
+
+
 @leaf
 def add_gaussian(gradient, normals, batch_size, stream, params):
     """Add sigma / sqrt(M) times a normal."""
@@ -171,7 +176,7 @@ def gaussian(sigma: ArrayLike) -> Noise:
 def rademacher(sigma: ArrayLike) -> Noise:
     """+-sigma with probability 1/2 each: the bounded law of that variance; the mean of M costs one binomial."""
     s = _sigma(sigma)
-    return Noise("rademacher", add_rademacher, Scale(s), sigma=s, law="bounded")
+    return Noise("rademacher", add_rademacher, Scale(s), sigma=s, law="bounded", bound=s)
 
 
 def student_t(sigma: ArrayLike, df: float) -> Noise:
@@ -183,7 +188,8 @@ def student_t(sigma: ArrayLike, df: float) -> Noise:
 def sparse(sigma: ArrayLike, p: float) -> Noise:
     """Zero with probability 1 - p, else +-sigma / sqrt(p)."""
     s = _sigma(sigma)
-    return Noise("sparse", add_sparse, Probability(s, _fraction(p)), sigma=s, law="bounded")
+    params = Probability(s, _fraction(p))
+    return Noise("sparse", add_sparse, params, sigma=s, law="bounded", bound=s / math.sqrt(params.p))
 
 
 def two_point(sigma: ArrayLike, p: float) -> Noise:
@@ -192,7 +198,7 @@ def two_point(sigma: ArrayLike, p: float) -> Noise:
     With p of the order of 1/T it is a law of rare jumps: for about T iterations nothing is seen but the small value.
     """
     s, p = _sigma(sigma), _inner_fraction(p)
-    return Noise("two_point", add_two_point, Jumps(s, p), sigma=s, law="bounded")
+    return Noise("two_point", add_two_point, Jumps(s, p), sigma=s, law="bounded", bound=_farthest(p) * s)
 
 
 def two_phase(sigma: ArrayLike, p: float, first_phase: int) -> Noise:
@@ -209,7 +215,7 @@ def two_phase(sigma: ArrayLike, p: float, first_phase: int) -> Noise:
     """
     s, p = _sigma(sigma), _inner_fraction(p)
     phases = Phases(s, p, float(count(first_phase, "first_phase")))
-    return Noise("two_phase", add_two_phase, phases, sigma=s, law="bounded")
+    return Noise("two_phase", add_two_phase, phases, sigma=s, law="bounded", bound=_farthest(p) * s)
 
 
 def affine(sigma: ArrayLike, rho: float) -> Noise:
@@ -226,7 +232,7 @@ def dropout(p: float) -> Noise:
 
 def none() -> Noise:
     """No noise: the true gradient."""
-    return Noise("none", add_nothing, sigma=np.zeros(1), law="none", coordinatewise=True)
+    return Noise("none", add_nothing, sigma=np.zeros(1), law="none", bound=np.zeros(1), coordinatewise=True)
 
 
 def minibatch(replace: bool = True) -> Noise:

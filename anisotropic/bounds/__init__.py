@@ -49,6 +49,12 @@ _FAMILIES = {
     "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
     "separation": ("sgd_separation_lower",),
     "lower": ("adagrad_lower", "adagrad_every_step_lower", "sgd_every_step_lower"),
+    "free": (
+        "convex_adagrad_norm_free_variance",
+        "convex_adagrad_free_variance",
+        "convex_adagrad_norm_free_hp",
+        "convex_adagrad_free_hp",
+    ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }

@@ -21,23 +21,32 @@ def root(Q: float, C: float) -> float:
     return Q / 2 + np.sqrt(Q**2 / 4 + Q * C)
 
 
-def fixed_point(step_size: Callable[[float], float]) -> float:
-    """The positive fixed point of a concave increasing function that starts above 0, from above.
+def fixed_points(function: Callable[[np.ndarray], np.ndarray], size: int) -> np.ndarray:
+    """The positive fixed points of `size` concave increasing functions that start above 0, from above.
 
-    >>> round(float(fixed_point(lambda x: 1 + np.log(1 + x))), 10)
-    2.1461932206
+    >>> fixed_points(lambda x: np.array([1.0, 2.0]) + x / 2, 2).round(10).tolist()
+    [2.0, 4.0]
     """
-    x = 1.0
-    while step_size(x) > x:
-        x *= 4
-        if x > 1e280:
+    x = np.ones(size)
+    while np.any(low := function(x) > x):
+        x = np.where(low, 4 * x, x)
+        if np.any(x > 1e280):
             raise ValueError("the bound's fixed point exceeds 1e280; check the constants")
     for _ in range(10_000):
-        lower = step_size(x)
-        if x - lower <= 1e-14 * x:
+        lower = function(x)
+        if np.all(x - lower <= 1e-14 * x):
             break
         x = lower
     return x
+
+
+def fixed_point(function: Callable[[float], float]) -> float:
+    """The positive fixed point of one such function.
+
+    >>> round(fixed_point(lambda x: 1 + np.log(1 + x)), 10)
+    2.1461932206
+    """
+    return float(fixed_points(lambda x: np.atleast_1d(function(float(x[0]))), 1)[0])
 
 
 def split(parts: dict[str, float], C: dict[str, float]) -> dict[str, float]:

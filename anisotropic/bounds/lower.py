@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sympy import Eq, Sum, Symbol, sqrt
+from sympy import Eq, Gt, Sum, Symbol, sqrt
 
-from .symbols import L, M, R, T, larger, scalar, sigma, step_size, total
+from .symbols import L, M, R, T, larger, scalar, sigma, step_size, total, uniform_eps, uniform_step_size
 from .theorem import Bound, Requires, Solver, Source
 
 #: The enclosure stops where it is this tight, relative to the smallest value seen.
@@ -129,7 +129,7 @@ adagrad_lower = Bound(
     source=_JIANG,
     title="AdaGrad on a diagonal quadratic without noise: too long a step size overshoots, too short a one crawls",
     assumptions=["L_j is the curvature itself; eps = 0; coordinates that start at their minimizer count nothing"],
-    conditions=[Eq(scalar("eps", nonnegative=True), 0)],
+    conditions=[Eq(uniform_eps, 0)],
 )
 
 
@@ -162,7 +162,7 @@ adagrad_every_step_lower = Bound(
     "mean_gap",
     "lower",
     forms={"enclosed": Solver(_adagrad_every, (L, R, T))},
-    conditions=[Eq(scalar("eps", nonnegative=True), 0)],
+    conditions=[Eq(uniform_eps, 0), Gt(uniform_step_size, 0, evaluate=False)],
     requires=Requires(optimizers="adagrad", preset="convex", noises="none", **_QUADRATIC),
     source=_JIANG,
     title="AdaGrad on a diagonal quadratic without noise, for every uniform step size",
@@ -252,6 +252,7 @@ sgd_every_step_lower = Bound(
     "mean_gap",
     "lower",
     forms={"enclosed": Solver(_sgd_every, (L, sigma, R, T, M))},
+    conditions=[Gt(uniform_step_size, 0, evaluate=False)],
     requires=Requires(optimizers="sgd", noises=_EXACT_VARIANCE, **_QUADRATIC),
     source=_JIANG,
     title="SGD on a diagonal quadratic under noise, for every constant step size",

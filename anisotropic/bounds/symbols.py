@@ -30,7 +30,13 @@ from sympy.printing.str import StrPrinter
 
 #: Constants whose printed letter differs from their name in code.
 LETTERS = {"step_size": "eta", "eps": "epsilon"}
-_TYPESET = {"G_star_j": r"G^{\star}_{j}", "gradient_bound_j": "m_{j}", "jump_probability": "p", "first_phase": "n"}
+_TYPESET = {
+    "G_star_j": r"G^{\star}_{j}",
+    "gradient_bound_j": "m_{j}",
+    "noise_bound_j": "B_{j}",
+    "jump_probability": "p",
+    "first_phase": "n",
+}
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
 
@@ -185,6 +191,7 @@ R = coordinate("R")
 G = coordinate("G")
 G_star = coordinate("G_star", nonnegative=True)
 gradient_bound = coordinate("gradient_bound")
+noise_bound = coordinate("noise_bound", nonnegative=True)
 eps = coordinate("eps", nonnegative=True)
 step_size = coordinate("step_size")
 uniform_step_size = scalar("step_size")

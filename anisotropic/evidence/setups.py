@@ -203,6 +203,39 @@ def _unconstrained(name: str) -> Setup:
     return Setup(bounds[name], f, optimizer, noises.none(), 3.0, 1000, replicas=2)  # type: ignore[index]
 
 
+def _unconstrained_logistic(name: str) -> Setup:
+    """Logistic regression on 200 random rows, minibatches of 8, AdaGrad-Norm from the origin without a box."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(200, 5)) / np.sqrt(5)
+    labels = np.sign(rows @ generator.normal(size=5) + 0.5 * generator.normal(size=200))
+    f, steps, batch = problems.logistic_regression(rows, labels, l2=0.01), 2000, 8
+    if name == "convex_adagrad_norm_free_variance":
+        assert f.sample_sigma is not None
+        eps = float(np.sqrt(np.sum(f.sample_sigma**2) * steps / batch))
+        optimizer, known = optimizers.adagrad_norm(0.5, eps=eps, preset="nonconvex"), {}
+    else:
+        bound = 2 * float(np.max(np.linalg.norm(rows, axis=1)))  # of the l2 norm of the error of any batch
+        optimizer = optimizers.adagrad_norm(0.03, eps=1.001 * bound, preset="nonconvex")
+        known = {"delta": 0.1, "noise_bound": np.full(5, bound / np.sqrt(5))}
+    return Setup(
+        bounds[name], f, optimizer, noises.minibatch(), 0.0, steps, batch, 128, records=1, constants=known  # type: ignore[index]
+    )
+
+
+def _free_separable(name: str) -> Setup:
+    """Pseudo-Huber functions of unequal curvature without a box, started on their straight parts."""
+    c, steps = np.array([1.0, 0.5, 0.25]), 10_000
+    if name == "convex_adagrad_free_variance":
+        f, sigma = problems.pseudo_huber(c, 0.5), 0.2
+        optimizer = optimizers.adagrad(0.1, eps=sigma / 2 * np.sqrt(steps), preset="nonconvex")
+        return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 2.0, steps, 4, 64, records=1)  # type: ignore[index]
+    f, sigma = problems.pseudo_huber(c / 50, 1.0), 0.02
+    optimizer = optimizers.adagrad(0.03, eps=sigma, preset="nonconvex")
+    return Setup(
+        bounds[name], f, optimizer, noises.rademacher(sigma), 2.0, steps, 4, 128, records=1, constants={"delta": 0.1}  # type: ignore[index]
+    )
+
+
 def _strong_growth(name: str) -> Setup:
     """Batches that the exact test keeps large enough, on sums of cosines."""
     c = power_law(10, 1.0)
@@ -294,6 +327,13 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     **{
         name: partial(_unconstrained, name)
         for name in ("convex_adagrad_free_separable", "convex_adagrad_norm_free", "pl_adagrad")
+    },
+    **{
+        name: partial(_unconstrained_logistic, name)
+        for name in ("convex_adagrad_norm_free_variance", "convex_adagrad_norm_free_hp")
+    },
+    **{
+        name: partial(_free_separable, name) for name in ("convex_adagrad_free_variance", "convex_adagrad_free_hp")
     },
     "sgd_separation_lower": _sgd_separation_lower,
     "adagrad_lower": _adagrad_lower,

@@ -174,6 +174,8 @@ class Noise:
         Relative part: variance of one sample <= sigma_j^2 + rho (f_j)^2.
     law : str
         "gaussian", "bounded", "heavy", "rows" or "none".
+    bound : array, number or None
+        Almost sure bound on the error of **one** sample's gradient, per coordinate, where the law has one.
     max_batch : int or None
         Largest batch that the law can draw.
     coordinatewise : bool
@@ -190,6 +192,7 @@ class Noise:
     sigma: Any = None
     rho: float = 0.0
     law: str = "gaussian"
+    bound: Any = None
     max_batch: int | None = None
     coordinatewise: bool = False
     replace: bool = True

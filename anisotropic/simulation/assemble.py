@@ -109,6 +109,8 @@ def certified_constants(
     if sigma is not None:
         known["sigma"] = float_vector(sigma, d, "sigma", low=0.0)
         known["rho"] = noise.rho
+    if noise.bound is not None:
+        known["noise_bound"] = float_vector(noise.bound, d, "noise_bound", low=0.0)
     if objective.box is not None and np.isfinite(width := objective.box[1] - objective.box[0]).all():
         known["D"] = width
     if objective.minimizer is not None:

@@ -200,7 +200,8 @@ def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[in
     only where the state has left the cache.
     """
     d, most = objective.dim, TOGETHER + 64
-    if whole or _watched(optimizer) or not objective.coordinatewise or d <= (most if optimizer.coordinatewise else 4096):
+    alone = whole or _watched(optimizer) or not objective.coordinatewise
+    if alone or d <= (most if optimizer.coordinatewise else 4096):
         return d, 4
     if not optimizer.coordinatewise:
         return 1024, 1

@@ -10,7 +10,7 @@ from anisotropic.bounds.lower import TIGHT
 positive = st.floats(0.05, 20)
 vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
 CONSTANTS = st.fixed_dictionaries(
-    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "gradient_bound"), vectors)
+    dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "gradient_bound", "noise_bound"), vectors)
     | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0.01, 2), "delta": st.floats(0.001, 0.5)}
     | {"Delta": positive, "beta": st.floats(0.3, 0.99), "relative": st.floats(0.05, 1)}
     | {"jump_probability": st.floats(1e-4, 0.9), "first_phase": st.floats(1, 100)}
@@ -33,8 +33,12 @@ DIAGONAL = {
 NO_EPS = {"adagrad_lower", "adagrad_every_step_lower"}
 ENCLOSED = {"sgd_every_step_lower"}
 ONE_SAMPLE = {"nonconvex_adagrad_lower"}
-#: What may rise with T: started below its noise floor, the gap grows towards it; a first step may end farther away.
+#: What may rise with T: started below its noise floor, the gap grows towards it; a first step may end farther away;
+#: noise alone drives AdaGrad away; at T = 1 it has not come far.
 MAY_RISE = {"pl_sgd", "adagrad_lower", "adagrad_every_step_lower", "adagrad_drift_lower", "nonconvex_adagrad_lower"}
+MAY_RISE |= {f"convex_adagrad_{which}free_{kind}" for which in ("", "norm_") for kind in ("variance", "hp")}
+#: Forms of which neither is always the smaller one.
+UNORDERED = {"nonconvex_adagrad", "convex_adagrad_free_variance"}
 NOISE_TERMS = {"noise", "cross", "deviation", "noise floor"}
 
 
@@ -47,6 +51,7 @@ def ready(name, c):
             0.5 / c["L1"].max() if name == "nonconvex_adagrad_gen" else 0.9 / c["L"].max() if "sgd" in name else 3.0
         )
     c |= {"eps": 0.0} if name in NO_EPS else {}
+    c |= {"eps": c["eps"] + np.sqrt(np.sum(c["noise_bound"] ** 2))} if name.endswith("free_hp") else {}
     c |= {"M": 1.0} if name in ONE_SAMPLE else {}
     return {k: v for k, v in c.items() if k in b.constants}
 
@@ -59,7 +64,7 @@ def usable(b, c):
 def scaled(name, c, factor=1.0, a=1.0):
     """The constants of factor * f(a u) as a function of u."""
     both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
-    both |= {"gradient_bound": (1, 1)}
+    both |= {"gradient_bound": (1, 1), "noise_bound": (1, 1)}
     powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
     powers["step_size"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
     return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}
@@ -75,7 +80,7 @@ def of_gradient(b):
 @given(c=CONSTANTS, factor=SCALE)
 def test_scaling_the_function_scales_the_bound(name, c, factor):
     b, c = bounds[name], ready(name, c)
-    power = max(of_gradient(b), 1)
+    power = 0.5 if b.measure == "root_mean_gap" else max(of_gradient(b), 1)
     for form in usable(b, c):
         assert b(form, **scaled(name, c, factor=factor)) == pytest.approx(factor**power * b(form, **c), rel=1e-7)
 
@@ -140,7 +145,7 @@ def test_without_noise_the_noise_terms_vanish(name, c):
 APART = {"late", "first"}
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if len(bounds[n].forms) > 1 and n != "nonconvex_adagrad"])
+@pytest.mark.parametrize("name", [n for n in NAMES if len(bounds[n].forms) > 1 and n not in UNORDERED])
 @settings(max_examples=8, deadline=None)
 @given(c=CONSTANTS)
 def test_forms_are_ordered_loosest_first(name, c):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from anisotropic import bounds
+from anisotropic import bounds, noises, optimizers, problems, simulate, verify
 from anisotropic.bounds.lower import TIGHT, least_over_step_sizes
 from anisotropic.evidence import exact as closed_forms
 
@@ -194,3 +194,15 @@ def test_bad_sizes_are_refused():
         bounds.quick_or_quiet_instance(3, 1)
     with pytest.raises(ValueError, match=r"eps = 0 does not hold: 0.1 against 0"):
         bounds.adagrad_lower(L=1.0, R=1.0, step_size=1.0, T=10, eps=0.1)
+
+
+def test_a_step_size_for_each_coordinate_is_not_judged():
+    """It can beat both bounds; the verdict must say that the theorems are about one step size."""
+    f = problems.quadratic([1.0, 1e-3])
+    run = simulate(f, optimizers.sgd([1.0, 1e3]), noise=noises.none(), start=1.0, steps=50, replicas=1)
+    assert run.mean_gap[0, -1] < bounds.sgd_every_step_lower(L=[1.0, 1e-3], sigma=0.0, R=1.0, T=50, M=1)
+    verdict = verify(bounds.sgd_every_step_lower, run)
+    assert verdict.status == "not applicable" and "step_size differs between coordinates" in verdict.reason
+    run = simulate(f, optimizers.adagrad([1.0, 1e-3]), noise=noises.none(), start=[1.0, 1e-3], steps=50, replicas=1)
+    verdict = verify(bounds.adagrad_every_step_lower, run)
+    assert verdict.status == "not applicable" and "step_size differs between coordinates" in verdict.reason

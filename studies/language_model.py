@@ -1,7 +1,7 @@
 """Is R_med larger under SGD with momentum than under Adam when a small language model is trained to equal loss?
 
 A two-block transformer on the help topics of CPython, by words (1,024 classes) or by characters; every matrix of the
-blocks and the output layer; five methods with steps tuned on another seed, equal budgets. The seed is the unit: one
+blocks and the output layer; five methods with step sizes tuned on another seed, equal budgets. The seed is the unit: one
 number a seed, the mean over layers and levels of ln(R_SGD+M / R_other), and a t interval over seeds. Model, grids,
 levels and layers below were fixed before the first full run. Larger: --device cuda --width 512 --layers 8, or
 --model PATH for a causal language model saved on disk (with --levels, the losses at which to compare).
@@ -11,6 +11,7 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
+from _tuning import best_of, say_edges
 
 import anisotropic as an
 
@@ -67,26 +68,22 @@ def setting(unit, width, layers, context, vocabulary, text, model, device, seed)
 TUNING = Lock()
 
 
-def tuned(optimizer, tuning, **where):
-    """The step of the grid with the smallest final training loss after `tuning` steps on a seed of its own."""
-    with TUNING:
-        return _tuned(optimizer, tuning, **where)
-
-
 @cache
-def _tuned(optimizer, tuning, **where):
+def tuned(optimizer, tuning, **where):
+    """The best step size of the grid by the training loss after `tuning` iterations on a seed of its own."""
     import _transformer as lm
 
     if tuning == 0:
-        return GRIDS[optimizer][1], np.full(len(GRIDS[optimizer]), np.nan)
-    final = []
-    for step_size in GRIDS[optimizer]:
+        return GRIDS[optimizer][1], False, np.full(len(GRIDS[optimizer]), np.nan)
+
+    def final(step_size):
         net, draw = setting(seed=TUNING_SEED, **where)
         try:
-            final.append(lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, tuning)[-20:].mean())
+            return lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, tuning)[-20:].mean()
         except FloatingPointError:
-            final.append(np.inf)
-    return GRIDS[optimizer][int(np.argmin(final))], np.array(final)
+            return np.inf
+
+    return best_of(GRIDS[optimizer], final)
 
 
 def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
@@ -94,7 +91,8 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
 
     lm.torch.set_num_threads(1)
     wanted = LEVELS[unit] if levels == "default" else tuple(float(v) for v in levels.split("/"))
-    step_size, final = tuned(optimizer, tuning, unit=unit, **where)
+    with TUNING:
+        step_size, at_edge, final = tuned(optimizer, tuning, unit=unit, **where)
     net, draw = setting(unit, seed=seed, **where)
     loss_batch = draw(LOSS_SEQUENCES)
     hessian_batch = tuple(side[:HESSIAN_SEQUENCES] for side in loss_batch)
@@ -111,9 +109,8 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
     found = watch.trajectory
     return {
         "loss": found.loss, "steps": found.steps, "r_med": found.r_med, "interval": found.interval,
-        "layers": np.array(found.layers), "levels": np.array(wanted), "step": step_size, "tuning_losses": final,
-        "at_edge": bool(tuning) and step_size in (GRIDS[optimizer][0], GRIDS[optimizer][-1]), "updates": len(seen),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        "layers": np.array(found.layers), "levels": np.array(wanted), "step_size": step_size, "tuning_losses": final,
+        "at_edge": at_edge, "updates": len(seen), "parameters": sum(p.numel() for p in net.parameters()),
     }  # fmt: skip
 
 
@@ -137,16 +134,15 @@ def seeds_log_ratio(matches):
 
 
 def plot(results):
-    chosen = [(u, m) for u in results.axes["unit"] for m in OTHERS if m in results.axes["optimizer"]]
-    found = {key: pairs(results, *key) for key in chosen}
+    found = {(u, m): pairs(results, u, m) for u in results.axes["unit"] for m in OTHERS
+             if m in results.axes["optimizer"]}  # fmt: skip
     found = {key: matches for key, matches in found.items() if sum(map(bool, matches)) >= 2}
-    units = [u for u in results.axes["unit"] if (u, "adam") in found]
-    if units:
-        with an.plotting.style("page"):
-            figure, axes = an.plotting.subplots("page", 2, len(units), height=7.0, squeeze=False)
-            for j, unit in enumerate(units):
-                draw_levels(axes[0, j], results, unit)
-                draw_layers(axes[1, j], results, unit, found[unit, "adam"])
+    if units := [u for u, m in found if m == "adam"]:
+        def panel(ax, draw, unit):
+            draw(ax, results, unit, found[unit, "adam"])
+
+        figure = an.plotting.page([draw_levels, draw_layers], units, panel, height=7.0, share="",
+                                  titles={"word": "words", "char": "characters"}.get)  # fmt: skip
         results.save_figure(figure, "language_model")
     results.save_csv("r_med", table_rows(results))
     report(results, found)
@@ -162,7 +158,7 @@ def table_rows(results):
                    "low": a["interval"][k, l, 0], "high": a["interval"][k, l, 1]}  # fmt: skip
 
 
-def draw_levels(ax, results, unit):
+def draw_levels(ax, results, unit, matches):
     """Geometric mean over layers against the training loss, with a t interval over seeds."""
     series, levels = {}, None
     for method in results.axes["optimizer"]:
@@ -188,35 +184,29 @@ def draw_layers(ax, results, unit, matches):
     label = r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
     an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=label, ax=ax)
     ax.set_xlabel("training loss (nats a token)")
-    ax.set_title({"word": "words", "char": "characters"}[unit])
 
 
 def report(results, found):
     rows = []
     for (unit, other), matches in found.items():
-        values, name = seeds_log_ratio(matches), an.plotting.title(other)
+        values = seeds_log_ratio(matches)
         cells = np.concatenate([m.log_ratio for seed in matches for m in seed])
         cells = cells[np.isfinite(cells)]
-        limits = an.intervals.mean_interval(values, 0.05)
-        above = f"{int(np.sum(cells > 0))}/{cells.size}"
-        rows.append({"unit": unit, "against": name, "seeds": values.size, "mean ln ratio": limits.estimate,
-                     "low": limits.low, "high": limits.high, "cells above": above})  # fmt: skip
+        mean = an.intervals.mean_interval(values, 0.05)
+        ratio = mean._replace(**{k: np.exp(getattr(mean, k)) for k in ("estimate", "low", "high")})
+        larger = "larger" if mean.low > 0 else "smaller" if mean.high < 0 else "not distinguishable"
         wanted = sum(len(c.arrays["levels"]) for c in results.cells(unit=unit, optimizer=BASE))
-        missing = wanted - sum(len(seed) for seed in matches)
-        if missing:
-            results.say(f"{unit}, {name}: {missing} of {wanted} levels were missed, or over 2 % apart in loss.")
-    results.table(rows, title="ln(R_SGD+M / R_other) at equal loss: mean over layers and levels, then over seeds")
-    for row in rows:
-        verdict = "larger than" if row["low"] > 0 else "smaller than" if row["high"] < 0 else "not distinguishable from"
-        middle, low, high = (np.exp(row[k]) for k in ("mean ln ratio", "low", "high"))
-        results.say(f"By {row['unit']}s, R_med under SGD with momentum is {verdict} that under {row['against']}: ratio "
-                    f"{middle:.2f} [{low:.2f}, {high:.2f}], {row['seeds']} seeds.")  # fmt: skip
-    for c in results.cells(repeat=results.axes["repeat"][0]):
-        a, name = c.arrays, an.plotting.title(c.point["optimizer"])
-        edge = ", at the edge of its grid" if a["at_edge"] else ""
-        steps = " ".join(str(s) for s in a["steps"]) or "no"
-        size = float(a["step"])
-        results.say(f"{c.point['unit']}, {name}: step size {size:g}{edge}; levels reached after {steps} iterations.")
+        rows.append({"unit": unit, "against": an.plotting.title(other), "seeds": values.size, "ratio": f"{ratio:.2f}",
+                     "SGD+M's R_med is": larger, "layers and levels above 1": f"{int(np.sum(cells > 0))}/{cells.size}",
+                     "levels missed or 2 % apart": wanted - sum(map(len, matches))})  # fmt: skip
+    results.table(rows, title="R_SGD+M / R_other at equal loss: geometric mean over layers and levels, then over seeds")
+    first = results.cells(repeat=results.axes["repeat"][0])
+    results.table(({"unit": c.point["unit"], "method": an.plotting.title(c.point["optimizer"]),
+                    "step size": float(c.arrays["step_size"]),
+                    "iterations to the levels": " ".join(map(str, c.arrays["steps"]))} for c in first),
+                  title="First seed")  # fmt: skip
+    say_edges(results, (f"{an.plotting.title(c.point['optimizer'])} by {c.point['unit']}s"
+                        for c in results.cells() if c.arrays["at_edge"]))  # fmt: skip
 
 
 if __name__ == "__main__":

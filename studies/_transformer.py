@@ -130,13 +130,23 @@ def sequences(ids, starts, context):
     return ids[rows[:, :-1]], ids[rows[:, 1:]]
 
 
+def batches(ids, order, context, device):
+    """A function that draws inputs and targets of `count` random sequences."""
+
+    def draw(count=16):
+        x, y = sequences(ids, order.integers(0, len(ids) - context - 1, count), context)
+        return x.to(device), y.to(device)
+
+    return draw
+
+
 def loss(logits, y):
     """Mean cross-entropy in nats a token; targets of -100 do not count."""
     return F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=-100)
 
 
 class AdaGradNorm(torch.optim.Optimizer):
-    """SGD with the step / sqrt(sum of squared gradient norms): step-size decay, nothing per coordinate."""
+    """SGD with step size / sqrt(sum of squared gradient norms): step-size decay, nothing per coordinate."""
 
     def __init__(self, parameters, lr, total=0.0):
         super().__init__(parameters, {"lr": lr})
@@ -166,7 +176,7 @@ def optimizer(name, parameters, step_size):
 
 
 class SignDescent(torch.optim.Optimizer):
-    """w <- w - step sign(g)."""
+    """w <- w - step_size sign(g)."""
 
     def __init__(self, parameters, lr):
         super().__init__(parameters, {"lr": lr})

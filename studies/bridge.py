@@ -1,12 +1,14 @@
-"""Does local geometry predict speed? Short races from where SGD with momentum and Adam stand at equal training loss.
+"""Does local geometry predict speed?
 
-On a cube the ratio that decides between AdaGrad and SGD is the mean over the maximum of L, globally; R_med and R_mean
-are maximum over median and over mean of the Hessian's diagonal, at one point. From both points of a pair, races of SGD,
-AdaGrad, sign descent and, as control, AdaGrad-Norm start with fresh state, equal budgets and tuned step sizes. Which
-start is faster, for which method, and which number tells: R_med, R_mean or the noise ratio? No outcome is assumed.
+Short races from where SGD with momentum and Adam stand at equal training loss. On a cube the ratio that decides between
+AdaGrad and SGD is the mean over the maximum of L, globally; R_med and R_mean are maximum over median and over mean of
+the Hessian's diagonal, at one point. From both points of a pair, races of SGD, AdaGrad, sign descent and, as control,
+AdaGrad-Norm start with fresh state, equal budgets and tuned step sizes. Which start is faster, for which method, and
+which number predicts it: R_med, R_mean or the noise ratio? No outcome is assumed.
 """
 
 import numpy as np
+from _tuning import best_of, say_edges
 
 import anisotropic as an
 
@@ -51,15 +53,13 @@ def cell(task, origin, repeat, word_level, word_steps, entries, seed):
     def final(racer, step_size, which):
         options = {"gradient_noise": NOISE, "levels": [1e-12], "max_steps": LINEAR_STEPS, "seed": which}
         end = g.train_linear_network(here, A, RACERS[racer](step_size), **options).final
-        with np.errstate(invalid="ignore", over="ignore"):     # too large a step diverges
+        with np.errstate(invalid="ignore", over="ignore"):     # too large a step size diverges
             return 0.5 * np.sum((end[1] @ end[0] - A) ** 2)
 
     before = 0.5 * np.sum((here[1] @ here[0] - A) ** 2)
     for racer, grid in GRIDS.items():
-        tuning = [final(racer, step_size, seed ^ 1) for step_size in grid]
-        best = int(np.nanargmin(np.where(np.isfinite(tuning), tuning, np.inf)))
-        found[f"speed {racer}"] = np.log(before / final(racer, grid[best], seed ^ 2))
-        found[f"edge {racer}"] = best in (0, len(grid) - 1)
+        best, found[f"edge {racer}"], _ = best_of(grid, lambda step_size, r=racer: final(r, step_size, seed ^ 1))
+        found[f"speed {racer}"] = np.log(before / final(racer, best, seed ^ 2))
     return found
 
 
@@ -74,8 +74,7 @@ def word_races(origin, level, steps, entries, seed):
     from language_model import setting
 
     lm.torch.set_num_threads(1)
-    size = {"width": 32, "layers": 2, "context": 32, "vocabulary": 1024}
-    net, draw = setting("word", seed=seed, text="topics", model="small", device="cpu", **size)
+    net, draw = setting("word", 32, 2, 32, 1024, "topics", "small", "cpu", seed)
     held = draw(64)
 
     def evaluate():
@@ -103,23 +102,22 @@ def word_races(origin, level, steps, entries, seed):
         return evaluate()
 
     for racer, grid in WORD_GRIDS.items():
-        tuning = [max(final(racer, step_size, 0), final(racer, step_size, 1)) for step_size in grid]
-        best = int(np.argmin(tuning))
-        found[f"speed {racer}"] = np.log(before / final(racer, grid[best], 2))
-        found[f"edge {racer}"] = best in (0, len(grid) - 1)
+        best, found[f"edge {racer}"], _ = best_of(grid, lambda size, r=racer: max(final(r, size, k) for k in (0, 1)))
+        found[f"speed {racer}"] = np.log(before / final(racer, best, 2))
     return found
 
 
 def rank_correlation(x, y):
-    """Spearman's coefficient with Fisher's asymptotic 95 % interval; NaN where one of them is constant."""
+    """Spearman's coefficient with Fisher's asymptotic 95 % interval in words."""
     from scipy.stats import rankdata
 
     a, b = rankdata(x), rankdata(y)
     if np.ptp(a) == 0 or np.ptp(b) == 0 or a.size < 5:
-        return np.nan, np.nan, np.nan
+        return "constant"
     rho = float(np.clip(np.corrcoef(a, b)[0, 1], -1 + 1e-9, 1 - 1e-9))
     half = 1.96 * 1.06 / np.sqrt(a.size - 3)
-    return rho, np.tanh(np.arctanh(rho) - half), np.tanh(np.arctanh(rho) + half)
+    low, high = (np.tanh(np.arctanh(rho) + sign * half) for sign in (-1, 1))
+    return f"{an.intervals.Interval(rho, low, high, 'Fisher', 0.05):+.2f}"
 
 
 def paired(results, task):
@@ -133,81 +131,47 @@ def paired(results, task):
 
 
 def plot(results):
-    tasks = [t for t in results.axes["task"] if len(paired(results, t)[0]) >= 2]
-    differences, correlations, rows = [], [], []
-    for task in tasks:
-        pairs, refused = paired(results, task)
-        if refused:
-            results.say(f"{task}: {refused} pairs are over 2 % apart in loss and left out.")
-        for racer in RACERS:
-            row, more, found = judge(pairs, task, racer)
-            differences.append(row)
-            rows += more
-            correlations += found
-    results.save_csv("races", rows)
-    results.table(differences, title="ln(loss before / after) of tuned races, by the method that led to the start")
-    results.table(correlations, title="Spearman correlation with the speed, over the starts of all seeds")
-    report(results, tasks, differences, correlations)
-    if tasks:
-        draw(results, tasks)
+    found = {t: p for t in results.axes["task"] if len((p := paired(results, t))[0]) >= 2}
+    for task, (pairs, refused) in found.items():
+        larger = sum(float(p["heavy_ball"]["ln R_med"]) > float(p["adam"]["ln R_med"]) for p in pairs)
+        results.say(f"{task}: R_med is larger where SGD with momentum stands in {larger} of {len(pairs)} seeds; "
+                    f"{refused} pairs over 2 % apart in loss are left out.")  # fmt: skip
+    judged = [judge(pairs, task, racer) for task, (pairs, _) in found.items() for racer in RACERS]
+    results.save_csv("races", [row for _, rows, _ in judged for row in rows])
+    results.table((row for row, _, _ in judged), "ln(loss before / after) of tuned races, by the method before them")
+    results.table((row for _, _, row in judged), "Spearman correlation with the speed, over the starts of all seeds")
+    say_edges(results, (f"{an.plotting.title(r)}, {task}" for task, (pairs, _) in found.items() for r in RACERS
+                        for p in pairs for a in p.values() if a[f"edge {r}"]))  # fmt: skip
+    if found:
+        draw(results, {task: pairs for task, (pairs, _) in found.items()})
 
 
 def judge(pairs, task, racer):
     """One race of one task: the difference between the starts, all speeds, and what correlates with them."""
-    starts = [(origin, a) for p in pairs for origin, a in p.items()]
-    speed = [float(a[f"speed {racer}"]) for _, a in starts]
-    sgd, adam = (np.array([v for (m, _), v in zip(starts, speed, strict=True) if m == name]) for name in AXES["origin"])
+    rows = [{"task": task, "race": racer, "origin": origin, "speed": float(a[f"speed {racer}"]),
+             **{k: float(a[k]) for k in PREDICTORS}} for p in pairs for origin, a in p.items()]  # fmt: skip
+    sgd, adam = (np.array([r["speed"] for r in rows if r["origin"] == origin]) for origin in AXES["origin"])
     gain = an.intervals.difference_interval(adam, sgd, 0.05)
-    name = an.plotting.title(racer)
-    row = {"task": task, "race": name, "from SGD+M": sgd.mean(), "from Adam": adam.mean(), "difference": gain.estimate,
-           "low": gain.low, "high": gain.high}  # fmt: skip
-    rows = [{"task": task, "race": racer, "origin": m, "speed": v, **{k: float(a[k]) for k in PREDICTORS}}
-            for (m, a), v in zip(starts, speed, strict=True)]  # fmt: skip
-    found = []
-    for number in PREDICTORS:
-        rho, low, high = rank_correlation([float(a[number]) for _, a in starts], speed)
-        if np.isfinite(rho):
-            found.append({"task": task, "race": name, "number": number, "rho": rho, "low": low, "high": high,
-                          "starts": len(starts)})  # fmt: skip
-    return row, rows, found
+    faster = "Adam" if gain.low > 0 else "SGD+M" if gain.high < 0 else "neither"
+    name = {"task": task, "race": an.plotting.title(racer)}
+    row = name | {"from SGD+M": sgd.mean(), "from Adam": adam.mean(), "difference": f"{gain:.3f}", "faster": faster}
+    rho = {k: rank_correlation([r[k] for r in rows], [r["speed"] for r in rows]) for k in PREDICTORS}
+    return row, rows, name | {"starts": len(rows)} | rho
 
 
-def draw(results, tasks):
+def draw(results, found):
     """Speed against ln R_med, one panel a task."""
-    with an.plotting.style("page"):
-        figure, axes = an.plotting.subplots("page", 1, len(tasks), height=3.0, squeeze=False)
-        looks = an.plotting.method_styles(RACERS)
-        for ax, task in zip(axes[0], tasks, strict=True):
-            for racer in RACERS:
-                for origin, face in (("heavy_ball", None), ("adam", "white")):
-                    cells = [p[origin] for p in paired(results, task)[0]]
-                    x, y = ([float(a[k]) for a in cells] for k in ("ln R_med", f"speed {racer}"))
-                    label = an.plotting.title(racer) if face is None else None
-                    ax.plot(x, y, linestyle="", marker=looks[racer]["marker"], color=looks[racer]["color"], label=label,
-                            markerfacecolor=face or looks[racer]["color"])  # fmt: skip
-            ax.set_title(f"{task} (open: from Adam)", fontsize="small")
-            ax.set_xlabel("mean ln R_med at the start")
-        axes[0, 0].set_ylabel("ln(loss before / after)")
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    looks = an.plotting.method_styles(RACERS)
+
+    def panel(ax, row, task):
+        for racer in RACERS:
+            for origin, look in (("heavy_ball", {"label": an.plotting.title(racer)}), ("adam", {"mfc": "white"})):
+                x, y = ([float(p[origin][k]) for p in found[task]] for k in ("ln R_med", f"speed {racer}"))
+                ax.plot(x, y, **looks[racer] | {"linestyle": ""} | look)
+        ax.set(xlabel="mean ln R_med at the start", ylabel="ln(loss before / after)")
+
+    figure = an.plotting.page([""], list(found), panel, height=3.0, share="", titles="{} (open: from Adam)".format)
     results.save_figure(figure, "bridge")
-
-
-def report(results, tasks, differences, correlations):
-    for task in tasks:
-        pairs, _ = paired(results, task)
-        larger = sum(float(p["heavy_ball"]["ln R_med"]) > float(p["adam"]["ln R_med"]) for p in pairs)
-        results.say(f"{task}: R_med is larger where SGD with momentum stands in {larger} of {len(pairs)} seeds.")
-        for row in (r for r in differences if r["task"] == task):
-            sure = row["low"] > 0 or row["high"] < 0
-            faster = f"from {'Adam' if row['low'] > 0 else 'SGD+M'}" if sure else "from neither"
-            results.say(f"{task}: {row['race']} is faster {faster} (difference {row['difference']:.3f} "
-                        f"[{row['low']:.3f}, {row['high']:.3f}]).")  # fmt: skip
-        clear = [r for r in correlations if r["task"] == task and (r["low"] > 0 or r["high"] < 0)]
-        named = "; ".join(f"{r['number']} for {r['race']} ({r['rho']:+.2f})" for r in clear) or "none"
-        results.say(f"{task}: rank correlations with the speed that are clear of zero: {named}.")
-        edges = {r for r in RACERS for p in pairs for a in p.values() if a[f"edge {r}"]}
-        if edges:
-            results.say(f"{task}: some best step sizes lie at the edge of the grid: {', '.join(sorted(edges))}.")
 
 
 if __name__ == "__main__":

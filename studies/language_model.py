@@ -1,8 +1,8 @@
 """Is R_med larger under SGD with momentum than under Adam when a small language model is trained to equal loss?
 
 A two-block transformer on the help topics of CPython, by words (1,024 classes) or by characters; every matrix of the
-blocks and the output layer; five methods with steps tuned on another seed, equal budgets. The seed is the unit: one
-number a seed, the mean over layers and levels of ln(R_SGD+M / R_other), and a t interval over seeds. Model, grids,
+blocks and the output layer; five methods with step sizes tuned on another seed, equal budgets. The seed is the unit:
+one number a seed, the mean over layers and levels of ln(R_SGD+M / R_other), and a t interval over seeds. Model, grids,
 levels and layers below were fixed before the first full run. Larger: --device cuda --width 512 --layers 8, or
 --model PATH for a causal language model saved on disk (with --levels, the losses at which to compare).
 """
@@ -11,37 +11,24 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
+from _tuning import best_of, say_edges
 
 import anisotropic as an
 
 GRIDS = {
-    "heavy_ball": (0.03, 0.1, 0.3, 1.0),
-    "adam": (1e-3, 3e-3, 1e-2, 3e-2),
-    "adagrad": (1e-2, 3e-2, 1e-1, 3e-1),
-    "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2),
-    "adagrad_norm": (0.3, 1.0, 3.0, 10.0),
-}
+    "heavy_ball": (0.03, 0.1, 0.3, 1.0), "adam": (1e-3, 3e-3, 1e-2, 3e-2), "adagrad": (1e-2, 3e-2, 1e-1, 3e-1),
+    "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2), "adagrad_norm": (0.3, 1.0, 3.0, 10.0),
+}  # fmt: skip
 LEVELS = {"word": (4.4, 4.1, 3.8, 3.5), "char": (2.6, 2.25, 2.0)}
-BATCH, HESSIAN_SEQUENCES, LOSS_SEQUENCES, EVERY, MAX_STEPS = 16, 8, 64, 3, 3000
-BASE, OTHERS = "heavy_ball", ("adam", "adagrad", "rmsprop", "adagrad_norm")
+HESSIAN_SEQUENCES, LOSS_SEQUENCES, EVERY, MAX_STEPS, TUNING_SEED = 8, 64, 3, 3000, 20_000_000
+BASE, OTHERS, TUNING = "heavy_ball", ("adam", "adagrad", "rmsprop", "adagrad_norm"), Lock()
 AXES = {
-    "unit": ["word", "char"],
-    "optimizer": list(GRIDS),
-    "repeat": [0, 1, 2, 3, 4, 5],
-    "width": [32],
-    "layers": [2],
-    "context": [32],
-    "vocabulary": [1024],
-    "entries": [120],
-    "tuning": [300],
-    "levels": ["default"],
-    "text": ["topics"],
-    "model": ["small"],
-    "device": ["cpu"],
-}
+    "unit": ["word", "char"], "optimizer": list(GRIDS), "repeat": [0, 1, 2, 3, 4, 5],
+    "width": [32], "layers": [2], "context": [32], "vocabulary": [1024], "entries": [120], "tuning": [300],
+    "levels": ["default"], "text": ["topics"], "model": ["small"], "device": ["cpu"],
+}  # fmt: skip
 QUICK = {"unit": ["word"], "optimizer": ["heavy_ball", "adam"], "repeat": [0, 1], "entries": [16], "tuning": [0],
          "levels": ["5.0/4.5"]}  # fmt: skip
-TUNING_SEED = 20_000_000
 
 
 def include(unit, optimizer, **rest):
@@ -55,38 +42,25 @@ def setting(unit, width, layers, context, vocabulary, text, model, device, seed)
 
     ids, classes = lm.corpus(text, unit, vocabulary, model)
     net = lm.build(model, classes, width, layers, context, device, seed)
-    order = np.random.default_rng(seed)
-
-    def draw(count=BATCH):
-        x, y = lm.sequences(ids, order.integers(0, len(ids) - context - 1, count), context)
-        return x.to(device), y.to(device)
-
-    return net, draw
-
-
-TUNING = Lock()
-
-
-def tuned(optimizer, tuning, **where):
-    """The step of the grid with the smallest final training loss after `tuning` steps on a seed of its own."""
-    with TUNING:
-        return _tuned(optimizer, tuning, **where)
+    return net, lm.batches(ids, np.random.default_rng(seed), context, device)
 
 
 @cache
-def _tuned(optimizer, tuning, **where):
+def tuned(optimizer, tuning, **where):
+    """The best step size of the grid by the training loss after `tuning` iterations on a seed of its own."""
     import _transformer as lm
 
     if tuning == 0:
-        return GRIDS[optimizer][1], np.full(len(GRIDS[optimizer]), np.nan)
-    final = []
-    for step_size in GRIDS[optimizer]:
+        return GRIDS[optimizer][1], False, np.full(len(GRIDS[optimizer]), np.nan)
+
+    def final(step_size):
         net, draw = setting(seed=TUNING_SEED, **where)
         try:
-            final.append(lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, tuning)[-20:].mean())
+            return lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, tuning)[-20:].mean()
         except FloatingPointError:
-            final.append(np.inf)
-    return GRIDS[optimizer][int(np.argmin(final))], np.array(final)
+            return np.inf
+
+    return best_of(GRIDS[optimizer], final)
 
 
 def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
@@ -94,7 +68,8 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
 
     lm.torch.set_num_threads(1)
     wanted = LEVELS[unit] if levels == "default" else tuple(float(v) for v in levels.split("/"))
-    step_size, final = tuned(optimizer, tuning, unit=unit, **where)
+    with TUNING:
+        step_size, at_edge, final = tuned(optimizer, tuning, unit=unit, **where)
     net, draw = setting(unit, seed=seed, **where)
     loss_batch = draw(LOSS_SEQUENCES)
     hessian_batch = tuple(side[:HESSIAN_SEQUENCES] for side in loss_batch)
@@ -102,51 +77,41 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
     watch = an.geometry.torch.track(
         net, lm.loss, hessian_batch, lm.layer_names(net), every=EVERY, levels=wanted, loss_batch=loss_batch, **options
     )
-
-    def after(t):
-        watch.step()
-        return watch.finished
-
-    seen = lm.train(net, lm.optimizer(optimizer, net.parameters(), step_size), draw, MAX_STEPS, after)
+    method = lm.optimizer(optimizer, net.parameters(), step_size)
+    seen = lm.train(net, method, draw, MAX_STEPS, lambda t: (watch.step(), watch.finished)[1])
     found = watch.trajectory
     return {
         "loss": found.loss, "steps": found.steps, "r_med": found.r_med, "interval": found.interval,
-        "layers": np.array(found.layers), "levels": np.array(wanted), "step": step_size, "tuning_losses": final,
-        "at_edge": bool(tuning) and step_size in (GRIDS[optimizer][0], GRIDS[optimizer][-1]), "updates": len(seen),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        "layers": np.array(found.layers), "levels": np.array(wanted), "step_size": step_size, "tuning_losses": final,
+        "at_edge": at_edge, "updates": len(seen), "parameters": sum(p.numel() for p in net.parameters()),
     }  # fmt: skip
 
 
 def pairs(results, unit, other):
     """One list of matches a seed, SGD with momentum against `other`."""
-    cells = (results.cells(unit=unit, optimizer=m) for m in (BASE, other))
-    first, second = ({c.point["repeat"]: c.arrays for c in side} for side in cells)
+    first, second = ({c.point["repeat"]: c.arrays for c in results.cells(unit=unit, optimizer=m)}
+                     for m in (BASE, other))  # fmt: skip
     found = []
     for repeat in sorted(set(first) & set(second)):
         sides = [(run[repeat]["loss"], run[repeat]["r_med"]) for run in (first, second)]
-        recorded = all(len(loss) for loss, _ in sides)
-        levels = first[repeat]["levels"]
+        levels, recorded = first[repeat]["levels"], all(len(loss) for loss, _ in sides)
         found.append(an.geometry.match_by_loss(*sides, levels, strict=False) if recorded else [])
     return found
 
 
 def seeds_log_ratio(matches):
     """Mean of ln(R_SGD+M / R_other) over layers and levels, seed by seed."""
-    means = [np.nanmean([m.log_ratio for m in seed]) for seed in matches if seed]
-    return np.array(means)
+    return np.array([np.nanmean([m.log_ratio for m in seed]) for seed in matches if seed])
 
 
 def plot(results):
     chosen = [(u, m) for u in results.axes["unit"] for m in OTHERS if m in results.axes["optimizer"]]
-    found = {key: pairs(results, *key) for key in chosen}
-    found = {key: matches for key, matches in found.items() if sum(map(bool, matches)) >= 2}
-    units = [u for u in results.axes["unit"] if (u, "adam") in found]
-    if units:
-        with an.plotting.style("page"):
-            figure, axes = an.plotting.subplots("page", 2, len(units), height=7.0, squeeze=False)
-            for j, unit in enumerate(units):
-                draw_levels(axes[0, j], results, unit)
-                draw_layers(axes[1, j], results, unit, found[unit, "adam"])
+    found = {key: p for key in chosen if sum(map(bool, p := pairs(results, *key))) >= 2}
+    if units := [u for u, m in found if m == "adam"]:
+        figure = an.plotting.page(
+            [draw_levels, draw_layers], units, lambda ax, draw, unit: draw(ax, results, unit, found[unit, "adam"]),
+            height=7.0, share="", titles={"word": "words", "char": "characters"}.get,
+        )  # fmt: skip
         results.save_figure(figure, "language_model")
     results.save_csv("r_med", table_rows(results))
     report(results, found)
@@ -162,12 +127,12 @@ def table_rows(results):
                    "low": a["interval"][k, l, 0], "high": a["interval"][k, l, 1]}  # fmt: skip
 
 
-def draw_levels(ax, results, unit):
+def draw_levels(ax, results, unit, matches):
     """Geometric mean over layers against the training loss, with a t interval over seeds."""
     series, levels = {}, None
     for method in results.axes["optimizer"]:
-        cells = [c.arrays for c in results.cells(unit=unit, optimizer=method)]
-        full = [a for a in cells if len(a["loss"]) == len(a["levels"])]
+        full = [c.arrays for c in results.cells(unit=unit, optimizer=method)
+                if len(c.arrays["loss"]) == len(c.arrays["levels"])]  # fmt: skip
         if len(full) >= 2:
             levels = full[0]["levels"]
             limits = an.intervals.t_limits(np.array([np.nanmean(np.log(a["r_med"]), axis=1) for a in full]), 0.05)
@@ -187,36 +152,28 @@ def draw_layers(ax, results, unit, matches):
     names = [str(n).replace("blocks.", "").replace(".weight", "") for n in arrays["layers"]]
     label = r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
     an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=label, ax=ax)
-    ax.set_xlabel("training loss (nats a token)")
-    ax.set_title({"word": "words", "char": "characters"}[unit])
+    ax.set_xlabel("level of the training loss (nats a token)")
 
 
 def report(results, found):
     rows = []
     for (unit, other), matches in found.items():
-        values, name = seeds_log_ratio(matches), an.plotting.title(other)
         cells = np.concatenate([m.log_ratio for seed in matches for m in seed])
-        cells = cells[np.isfinite(cells)]
-        limits = an.intervals.mean_interval(values, 0.05)
-        above = f"{int(np.sum(cells > 0))}/{cells.size}"
-        rows.append({"unit": unit, "against": name, "seeds": values.size, "mean ln ratio": limits.estimate,
-                     "low": limits.low, "high": limits.high, "cells above": above})  # fmt: skip
+        mean = an.intervals.mean_interval(seeds_log_ratio(matches), 0.05)
+        ratio = mean._replace(**{k: np.exp(getattr(mean, k)) for k in ("estimate", "low", "high")})
+        larger = "larger" if mean.low > 0 else "smaller" if mean.high < 0 else "not distinguishable"
         wanted = sum(len(c.arrays["levels"]) for c in results.cells(unit=unit, optimizer=BASE))
-        missing = wanted - sum(len(seed) for seed in matches)
-        if missing:
-            results.say(f"{unit}, {name}: {missing} of {wanted} levels were missed, or over 2 % apart in loss.")
-    results.table(rows, title="ln(R_SGD+M / R_other) at equal loss: mean over layers and levels, then over seeds")
-    for row in rows:
-        verdict = "larger than" if row["low"] > 0 else "smaller than" if row["high"] < 0 else "not distinguishable from"
-        middle, low, high = (np.exp(row[k]) for k in ("mean ln ratio", "low", "high"))
-        results.say(f"By {row['unit']}s, R_med under SGD with momentum is {verdict} that under {row['against']}: ratio "
-                    f"{middle:.2f} [{low:.2f}, {high:.2f}], {row['seeds']} seeds.")  # fmt: skip
-    for c in results.cells(repeat=results.axes["repeat"][0]):
-        a, name = c.arrays, an.plotting.title(c.point["optimizer"])
-        edge = ", at the edge of its grid" if a["at_edge"] else ""
-        steps = " ".join(str(s) for s in a["steps"]) or "no"
-        size = float(a["step"])
-        results.say(f"{c.point['unit']}, {name}: step size {size:g}{edge}; levels reached after {steps} iterations.")
+        rows.append({"unit": unit, "against": an.plotting.title(other), "seeds": sum(map(bool, matches)),
+                     "ratio": f"{ratio:.2f}", "SGD+M's R_med is": larger,
+                     "layers and levels above 1": f"{np.sum(cells > 0)}/{np.isfinite(cells).sum()}",
+                     "levels missed or 2 % apart": wanted - sum(map(len, matches))})  # fmt: skip
+    results.table(rows, title="R_SGD+M / R_other at equal loss: geometric mean over layers and levels, then over seeds")
+    results.table(({"unit": c.point["unit"], "method": an.plotting.title(c.point["optimizer"]),
+                    "step size": float(c.arrays["step_size"]), "iterations": " ".join(map(str, c.arrays["steps"]))}
+                   for c in results.cells(repeat=results.axes["repeat"][0])),
+                  title="First seed: iterations to the levels")  # fmt: skip
+    edges = [c.point for c in results.cells() if c.arrays["at_edge"]]
+    say_edges(results, (f"{an.plotting.title(p['optimizer'])} by {p['unit']}s" for p in edges))
 
 
 if __name__ == "__main__":

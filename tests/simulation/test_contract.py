@@ -70,7 +70,8 @@ BUILT_IN = {
     "noises": [
         N.gaussian(1.0), N.gaussian([1.0, 0.0, 1e-6]), N.rademacher(1.0), N.student_t(1.0, 2.05),
         N.student_t([1.0, 2.0], 30.0), N.sparse(1.0, 0.01), N.sparse([1.0, 0.1], 1.0), N.two_point(1.0, 1e-3),
-        N.two_point(1.0, 0.7), N.affine([1.0, 0.0], 2.0), N.affine(0.0, 5.0), N.dropout(0.1), N.none(), N.minibatch(),
+        N.two_point(1.0, 0.7), N.two_phase(1.0, 0.1, 5), N.affine([1.0, 0.0], 2.0), N.affine(0.0, 5.0),
+        N.dropout(0.1), N.none(), N.minibatch(),
         N.gaussian(1 / np.arange(1.0, 101)), N.rademacher(1 / np.arange(1.0, 41)),
     ],
     "optimizers": [

@@ -163,7 +163,7 @@ def price(theta: np.ndarray) -> np.ndarray:
     """The mu with DRIFT theta + e^theta - 1 - theta = e^(-theta) (1 - e^(-mu)), infinite where there is none.
 
     >>> price(np.array([0.15, 0.5])).round(4).tolist()
-    [0.5967, inf]
+    [0.5968, inf]
     """
     share = np.exp(theta) * (DRIFT * theta + np.expm1(theta) - theta)
     return np.where(share < 1, -np.log1p(-np.minimum(share, 1 - 1e-12)), np.inf)

@@ -138,8 +138,9 @@ def plot(results):
             f"{int(a['parameters']):,} parameters, {int(a['pairs']):,} pairs with {int(a['answer tokens']):,} answer "
             f"tokens, {c.point['budget']:,} samples a run; nothing here speaks for large models."
         )
-    edges = [c.point for c in results.cells() if c.arrays["at_edge"]]
-    say_edges(results, (f"{an.plotting.title(p['optimizer'])} at M={p['batch']}" for p in edges))
+    if results.axes["tuning"] == ["grid"]:
+        edges = [c.point for c in results.cells() if c.arrays["at_edge"]]
+        say_edges(results, (f"{an.plotting.title(p['optimizer'])} at M={p['batch']}" for p in edges))
 
 
 def compare(results, batch, other, name):

@@ -1,9 +1,10 @@
-"""Do tested batches pay on real rows? Logistic regression with a ridge, equal epochs, rows without replacement.
+"""Do batch sizes chosen by a test pay on real data?
 
-Digits (five and above against the rest, 1797 rows, 65 columns) and breast cancer (569 rows, 31 columns), both
-standardized with a column of ones, l2 = 0.01, start 0, tests from batch 8. AdaGrad with step size 0.3, AdaGrad-Norm,
-the control, with step size 1, v_0 = 1e-4 for both: one step per method and data, not tuned per rule. The measure is f -
-f*, the mean over seeds, after 1, 10, 50 and 200 epochs; f* is certified.
+Logistic regression with a ridge, equal epochs, rows without replacement. Digits (five and above against the rest, 1797
+rows, 65 columns) and breast cancer (569 rows, 31 columns), both standardized with a column of ones, l2 = 0.01, start 0,
+tests from batch 8. AdaGrad with step size 0.3, AdaGrad-Norm, the control, with step size 1, v_0 = 1e-4 for both: one
+step size per method and data, not tuned per rule. The measure is f - f*, the mean over seeds, after 1, 10, 50 and 200
+epochs; f* is certified.
 """
 
 import numpy as np

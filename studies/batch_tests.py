@@ -117,15 +117,15 @@ def noise_scale(replicas, seed, batch, dim=100, truth=429.0):
 
 
 def plot(results):
-    sentences = {"fixed point": say_fixed_point, "bound": say_bound, "noise scale": say_noise_scale}
+    said = {"fixed point": say_fixed_point, "bound": say_bound, "noise scale": say_noise_scale}
     for table in results.axes["table"]:
-        found = [c.arrays for c in results.cells(table=table)]
-        rows = [{k: v for k, v in a.items() if np.ndim(v) == 0 and k != "verdict"} for a in found]
+        rows = [{k: v for k, v in c.arrays.items() if np.ndim(v) == 0 and k != "verdict"}
+                for c in results.cells(table=table)]  # fmt: skip
         results.save_csv(table.replace(" ", "_"), rows)
         blind = [{k: "at its cap" if k == "final batch" and v > CAP else v for k, v in row.items()} for row in rows]
         results.table(blind, title=table.capitalize())
-        if table in sentences:
-            results.say(sentences[table](rows))
+        if tell := said.get(table):
+            results.say(tell(rows))
     if "bound" in results.axes["table"]:
         judged = [c.arrays for c in results.cells(table="bound")]
         results.verdicts([(f"{a['eta']:g}/{a['step_size']:g}/{a['v_0']:g}", a["verdict"]) for a in judged],
@@ -150,8 +150,7 @@ def say_bound(rows):
 
 
 def say_noise_scale(rows):
-    z = max(abs(r["G2 / true"] - 1) / r["+-"] for r in rows)
-    trace = max(abs(r["S / true"] - 1) for r in rows)
+    z, trace = max(abs(r["G2 / true"] - 1) / r["+-"] for r in rows), max(abs(r["S / true"] - 1) for r in rows)
     naive = max(abs(r["naive"] / r["predicted"] - 1) for r in rows)
     return (
         f"Noise scale: |G|^2 within {z:.1f} standard errors of the truth, tr(Sigma) within {trace:.2%}: unbiased here. "
@@ -164,15 +163,16 @@ def draw(results):
     looks = ("-o", "--s", "-.^", ":D", "-v", "--P", "-.x", ":*")
 
     def panel(ax, row, table):
-        cells = [c.arrays for c in results.cells(table=table)] if table in results.axes["table"] else []
+        cells = [c.arrays for c in results.cells(table=table)]
         for i, a in enumerate(a for a in cells if a["dim"] != 1 and a.get("theta") != 0.5):
             kind = f"eta {a['eta']:g}" if "eta" in a else ("average of 10" if a["backup"] else "plain")
             ax.plot(a["steps"], a["batch"], looks[i], markersize=3, markevery=(0.03 * i, 0.25), color=f"C{i % 6}",
                     label=f"{table}: d = {a['dim']}, {kind}")  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="iterations", ylabel="median batch (samples)", ylim=(4, 1e12))
 
-    figure = an.plotting.page([""], ["norm test", "inner product"], panel, height=4.0, titles=str, legend_columns=3)
-    results.save_figure(figure, "blind")
+    if tables := [t for t in ("norm test", "inner product") if t in results.axes["table"]]:
+        figure = an.plotting.page([""], tables, panel, height=4.0, titles=str, legend_columns=3)
+        results.save_figure(figure, "blind")
 
 
 if __name__ == "__main__":

@@ -108,12 +108,12 @@ def word_races(origin, level, steps, entries, seed):
 
 
 def rank_correlation(x, y):
-    """Spearman's coefficient with Fisher's asymptotic 95 % interval in words."""
+    """Spearman's coefficient with Fisher's asymptotic 95 % interval in words; a dash if one is constant or few."""
     from scipy.stats import rankdata
 
     a, b = rankdata(x), rankdata(y)
     if np.ptp(a) == 0 or np.ptp(b) == 0 or a.size < 5:
-        return "constant"
+        return "-"
     rho = float(np.clip(np.corrcoef(a, b)[0, 1], -1 + 1e-9, 1 - 1e-9))
     half = 1.96 * 1.06 / np.sqrt(a.size - 3)
     low, high = (np.tanh(np.arctanh(rho) + sign * half) for sign in (-1, 1))

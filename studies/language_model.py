@@ -74,9 +74,8 @@ def cell(unit, optimizer, repeat, entries, tuning, levels, seed, **where):
     loss_batch = draw(LOSS_SEQUENCES)
     hessian_batch = tuple(side[:HESSIAN_SEQUENCES] for side in loss_batch)
     options = {"entries": entries, "probes": max(16, entries // 2), "exact": max(4, entries // 5), "seed": seed % 2**32}
-    watch = an.geometry.torch.track(
-        net, lm.loss, hessian_batch, lm.layer_names(net), every=EVERY, levels=wanted, loss_batch=loss_batch, **options
-    )
+    watch = an.geometry.torch.track(net, lm.loss, hessian_batch, lm.layer_names(net), every=EVERY, levels=wanted,
+                                    loss_batch=loss_batch, **options)  # fmt: skip
     method = lm.optimizer(optimizer, net.parameters(), step_size)
     seen = lm.train(net, method, draw, MAX_STEPS, lambda t: (watch.step(), watch.finished)[1])
     found = watch.trajectory
@@ -119,8 +118,7 @@ def plot(results):
 
 def table_rows(results):
     """One row for each cell, record and layer."""
-    for c in results.cells():
-        a = c.arrays
+    for c, a in ((c, c.arrays) for c in results.cells()):
         for k, l in np.ndindex(a["r_med"].shape):
             yield {**{n: c.point[n] for n in ("unit", "optimizer", "repeat")}, "step": int(a["steps"][k]),
                    "loss": a["loss"][k], "layer": str(a["layers"][l]), "r_med": a["r_med"][k, l],
@@ -129,7 +127,7 @@ def table_rows(results):
 
 def draw_levels(ax, results, unit, matches):
     """Geometric mean over layers against the training loss, with a t interval over seeds."""
-    series, levels = {}, None
+    series = {}
     for method in results.axes["optimizer"]:
         full = [c.arrays for c in results.cells(unit=unit, optimizer=method)
                 if len(c.arrays["loss"]) == len(c.arrays["levels"])]  # fmt: skip
@@ -150,8 +148,8 @@ def draw_layers(ax, results, unit, matches):
     table = [[np.mean([m.log_ratio[k] for seed in matches for m in seed if m.level == level] or [np.nan])
               for level in arrays["levels"]] for k in range(len(arrays["layers"]))]  # fmt: skip
     names = [str(n).replace("blocks.", "").replace(".weight", "") for n in arrays["layers"]]
-    label = r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
-    an.plotting.heat_map([f"{v:g}" for v in arrays["levels"]], names, table, label=label, ax=ax)
+    levels, label = [f"{v:g}" for v in arrays["levels"]], r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
+    an.plotting.heat_map(levels, names, table, label=label, ax=ax)
     ax.set_xlabel("level of the training loss (nats a token)")
 
 
@@ -168,12 +166,13 @@ def report(results, found):
                      "layers and levels above 1": f"{np.sum(cells > 0)}/{np.isfinite(cells).sum()}",
                      "levels missed or 2 % apart": wanted - sum(map(len, matches))})  # fmt: skip
     results.table(rows, title="R_SGD+M / R_other at equal loss: geometric mean over layers and levels, then over seeds")
+    first = results.cells(repeat=results.axes["repeat"][0])
     results.table(({"unit": c.point["unit"], "method": an.plotting.title(c.point["optimizer"]),
                     "step size": float(c.arrays["step_size"]), "iterations": " ".join(map(str, c.arrays["steps"]))}
-                   for c in results.cells(repeat=results.axes["repeat"][0])),
-                  title="First seed: iterations to the levels")  # fmt: skip
-    edges = [c.point for c in results.cells() if c.arrays["at_edge"]]
-    say_edges(results, (f"{an.plotting.title(p['optimizer'])} by {p['unit']}s" for p in edges))
+                   for c in first), title="First seed: iterations to the levels")  # fmt: skip
+    if 0 not in results.axes["tuning"]:
+        edges = [c.point for c in results.cells() if c.arrays["at_edge"]]
+        say_edges(results, (f"{an.plotting.title(p['optimizer'])} by {p['unit']}s" for p in edges))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ def plot(results):
         if rate.startswith("constant") and method != "adagrad_norm":
             spread.append(stationary(method, STEP[method] / (5 if rate.endswith("5") else 1), a))
     results.save_csv("rates", rows)
-    results.table([row | {"": verdict(row)} for row in rows], title="Mean squared distance; slope over 1.5 decades")
+    shown = ("method", "rate", "final |w|^2", "slope", "last rate")
+    results.table([{k: row[k] for k in shown} | {"converges": verdict(row)} for row in rows],
+                  title="Mean squared distance; slope over the last 1.5 decades")  # fmt: skip
     if spread:
         results.save_csv("spread", spread)
         results.table([row | {"over formula": row["measured"] / row["at step/sqrt(v)"]} for row in spread],
@@ -113,7 +115,7 @@ def plot(results):
 def verdict(row):
     """Does the rule converge like 1/N?"""
     if row["rate"].startswith("constant"):
-        return "stays"
+        return "no, by design"
     if row["final |w|^2"] > 3:
         return "diverges"
     return "like 1/N" if -1.25 < row["slope"] < -0.8 else "slower" if row["slope"] > -0.8 else "faster"

@@ -1,9 +1,9 @@
-"""On real data, is AdaGrad faster than SGD at equal samples, and at which batch size? Logistic regression.
+"""On real data, is AdaGrad faster than SGD at equal samples, and at which batch size?
 
-Breast cancer and digits from scikit-learn, or any LIBSVM file by ``--data PATH``. Box of 1.5 times the largest weight
-of the certified minimizer, l2 = 1/n, rows drawn with replacement. Tuned step sizes are chosen on other seeds; the
-number of samples is the same for every method and batch size. At one batch size each bound gets its verdict, with the
-step size of its theorem.
+Logistic regression. Breast cancer and digits from scikit-learn, or any LIBSVM file by ``--data PATH``. Box of 1.5 times
+the largest weight of the certified minimizer, l2 = 1/n, rows drawn with replacement. Tuned step sizes are chosen on
+other seeds; the number of samples is the same for every method and batch size. At one batch size each bound gets its
+verdict, with the step size of its theorem.
 """
 
 import functools

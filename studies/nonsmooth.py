@@ -1,8 +1,9 @@
-"""Where is the linear slowdown of large batches real? On sum_j c_j |x_j|, against the same function rounded off.
+"""Where is the linear slowdown of large batches real?
 
-Without smoothness every gradient is as long as c_j however large the batch: the iterations to a target stop falling,
-and the samples grow linearly with M. The control is the pseudo-Huber function with the same slopes and width 0.1.
-d = 20, c_j = 1/j, sigma_j = 2 c_j, box [-1, 1], minimizer 0.9, start 0.
+On sum_j c_j |x_j|, against the same function rounded off. Without smoothness every gradient is as long as c_j however
+large the batch: the iterations to a target stop falling, and the samples grow linearly with M. The control is the
+pseudo-Huber function with the same slopes and width 0.1. d = 20, c_j = 1/j, sigma_j = 2 c_j, box [-1, 1], minimizer
+0.9, start 0.
 """
 
 import numpy as np

@@ -1,12 +1,13 @@
-"""Which exponent stands beside a theorem's? Not that of one instance, but that of the worst instance at each T.
+"""Which exponent stands beside a theorem's?
 
-Three curves for each method: the bound; one fixed instance, whose exponent is its own; and the upper envelope, the
-largest mean over a family of instances inside the theorem's assumptions, a different one at each T if need be (chosen
-on other seeds). Three settings: the mean gap in a box without noise and with noise (theorems: T^-1 and T^-1/2), and
-gradient norms without box and noise (T^-1 for the square that SGD's theorem bounds, T^-1/2 for the norms of AdaGrad's,
-up to logarithms). Pseudo-Huber functions in ten equal coordinates; all step sizes are the theorems', equal
-for the whole family; equal iterations are equal samples (M = 1). An envelope over this family is a lower estimate of
-the supremum. In equal coordinates without noise AdaGrad-Norm, the control, and AdaGrad differ by their step sizes only.
+Not that of one instance, but that of the worst instance at each T. Three curves for each method: the bound; one fixed
+instance, whose exponent is its own; and the upper envelope, the largest mean over a family of instances inside the
+theorem's assumptions, a different one at each T if need be (chosen on other seeds). Three settings: the mean gap in a
+box without noise and with noise (theorems: T^-1 and T^-1/2), and gradient norms without box and noise (T^-1 for the
+square that SGD's theorem bounds, T^-1/2 for the norms of AdaGrad's, up to logarithms). Pseudo-Huber functions in ten
+equal coordinates; all step sizes are the theorems', equal for the whole family; equal iterations are equal samples (M =
+1). An envelope over this family is a lower estimate of the supremum. In equal coordinates without noise AdaGrad-Norm,
+the control, and AdaGrad differ by their step sizes only.
 """
 
 import numpy as np

@@ -1,11 +1,12 @@
-"""Does AdaGrad's advantage survive a rotation of the coordinates? Rotation of smoothness, of the noise, and of both.
+"""Does AdaGrad's advantage survive a rotation of the coordinates?
 
-Curvature and noise j^-2 along the axes, turned by exp(angle S), S a random skew matrix with a root mean square
-eigenvalue of 1: the root mean square angle is `angle`. Start at 0.9 along every axis of the curvature, box wide enough
-never to bind SGD. SGD knows no axes: where both turn, its path only turns with them and its gaps stay as they are.
-Beside the gaps: the smallest valid diagonal L (what AdaGrad's theorem pays), Gershgorin's, and the isotropic one.
-Tuned step sizes, chosen on other seeds; equal iterations are equal samples. AdaGrad-Norm, which knows no axes either,
-is the control. The rotated noise is a record of this study's own, with a matrix among its parameters.
+Rotation of smoothness, of the noise, and of both. Curvature and noise j^-2 along the axes, turned by exp(angle S), S a
+random skew matrix with a root mean square eigenvalue of 1: the root mean square angle is `angle`. Start at 0.9 along
+every axis of the curvature, box wide enough never to bind SGD. SGD knows no axes: where both turn, its path only turns
+with them and its gaps stay as they are. Beside the gaps: the smallest valid diagonal L (what AdaGrad's theorem pays),
+Gershgorin's, and the isotropic one. Tuned step sizes, chosen on other seeds; equal iterations are equal samples.
+AdaGrad-Norm, which knows no axes either, is the control. The rotated noise is a record of this study's own, with a
+matrix among its parameters.
 """
 
 import dataclasses

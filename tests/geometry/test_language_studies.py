@@ -10,6 +10,7 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "studies"))
 
+import _instructions
 import _transformer as lm
 import instruction_tuning
 import language_model
@@ -58,7 +59,7 @@ def test_only_answers_count(tmp_path):
     """Question, mark, answer, end: the targets are the answer and the end, each read off one token earlier."""
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([{"instruction": "name", "input": "it", "output": "a module"}]))
-    _, x, y, classes = instruction_tuning.tokens(str(file), "topics", 512, 8, "small")
+    _, x, y, classes = _instructions.tokens(str(file), "topics", 512, 8, "small")
     assert classes == 512 and x.shape == y.shape == (1, 8)
     assert y[0].tolist() == [-100, -100, int(x[0, 3]), int(x[0, 4]), 2, -100, -100, -100]
     assert x[0, 2] == 1 and x[0, 5] == 2

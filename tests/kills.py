@@ -74,10 +74,11 @@ class Scene:
     def start(self, results: str) -> subprocess.Popen:
         """The study as a process, with an empty log."""
         self.log.write_text("")
-        env = os.environ | {"PYTHONPATH": str(ROOT), "KILLS_LOG": str(self.log)}
+        env = os.environ | {"PYTHONPATH": str(ROOT), "KILLS_LOG": str(self.log), "PYTHONFAULTHANDLER": "1"}
         words = ["study.py", "run", "--quiet", "--workers", "2", "--results", results]
         words += ["--executor", self.tally.executor]
-        return subprocess.Popen([sys.executable, *words], cwd=self.folder, env=env, stderr=subprocess.DEVNULL)
+        with open(self.folder / "said.txt", "w") as said:
+            return subprocess.Popen([sys.executable, *words], cwd=self.folder, env=env, stderr=said)
 
     def play(self, kills: int) -> Tally:
         while self.tally.kills < kills:
@@ -105,9 +106,9 @@ class Scene:
             if code == 0:
                 return
             if self.tally.victim == "worker":
-                assert code == 3, f"exit code {code}"  # a cell was hit again when it ran alone: it has failed so far
+                assert code == 3, self.said(code)  # a cell was hit again when it ran alone: it has failed so far
                 continue
-            assert code == -signal.SIGKILL, f"exit code {code}"
+            assert code == -signal.SIGKILL, self.said(code)
             self.tally.running += len(set(ended) - after)
             self.tally.orphans += not gone(set(started.values()) - {process.pid})
 
@@ -116,7 +117,11 @@ class Scene:
         if self.rng.random() < 0.25:
             time.sleep(self.rng.random())
         else:
-            wait_for(lambda: self.logged("start") or process.poll() is not None)
+            try:
+                wait_for(lambda: self.logged("start") or process.poll() is not None)
+            except TimeoutError:
+                process.send_signal(signal.SIGABRT)  # its threads then say where they are
+                raise RuntimeError(self.said(process.wait())) from None
             time.sleep(0.6 * self.rng.random())
         if process.poll() is None:
             process.kill()
@@ -133,6 +138,9 @@ class Scene:
                 except ProcessLookupError:
                     continue
                 self.tally.kills += 1
+
+    def said(self, code: int) -> str:
+        return f"exit code {code}: {(self.folder / 'said.txt').read_text()[-2000:]}"
 
     def logged(self, word: str) -> dict[int, int]:
         """Cells of these lines of the log, and the processes that wrote them last."""

@@ -169,7 +169,7 @@ def digests(folder: Path) -> dict[str, str]:
         db.close()
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

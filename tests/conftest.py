@@ -1,12 +1,16 @@
 """A study that counts its calls, in a folder of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from fake_study import FAKE
+
+# A shell ignores interrupts in what it starts in the background, and children inherit that: tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sympy import sqrt
 
+from anisotropic.bounds.symbols import T
+from anisotropic.bounds.theorem import Bound, Requires
 from anisotropic.evidence.rates import NotAPowerLaw, fit_rate
 from anisotropic.records import Facts, Run
 
@@ -142,3 +145,22 @@ def test_wrong_input_is_answered_with_a_sentence():
         fit_rate([run(np.ones((7, 1)), [200], seed=1), *runs], "gap")
     with pytest.raises(KeyError, match="no statistic 'gapp'"):
         fit_rate(runs, "gapp")
+
+
+# ---- the exponent of the theorem beside the fitted one ---------------------------------------------------------------
+
+
+def test_the_bounds_exponent_over_the_same_horizons():
+    runs = horizons(lambda t: 2 * t**-0.7, np.random.default_rng(7), spread=0.1)
+    bound = Bound("claim", "gap", terms={"a": 5 / sqrt(T) + 0 * T}, horizon=True)
+    fit = fit_rate(runs, "gap", bound=bound)
+    assert fit.claimed == pytest.approx(-0.5, abs=1e-12) and fit.bound == "claim"
+    assert "claim ~ T^-0.500 over the same horizons" in str(fit) and "claim" not in str(fit_rate(runs, "gap"))
+
+
+def test_a_bound_of_another_measure_or_one_that_does_not_apply_is_refused():
+    runs = horizons(lambda t: 2 * t**-0.7, np.random.default_rng(7), spread=0.1)
+    with pytest.raises(ValueError, match="claim bounds 'mean_gap', and the rate is that of 'gap'"):
+        fit_rate(runs, "gap", bound=Bound("claim", "mean_gap", terms={"a": 1 / T}))
+    with pytest.raises(ValueError, match="claim does not apply at T = 100: the optimizer is 'sgd'"):
+        fit_rate(runs, "gap", bound=Bound("claim", "gap", terms={"a": 1 / T}, requires=Requires("adam")))

@@ -9,9 +9,10 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from sympy import sqrt
 
 from anisotropic import plotting
-from anisotropic.bounds.symbols import M, T, sigma as sigma_symbol, total
+from anisotropic.bounds.symbols import M, T, sigma as sigma_symbol, total, uniform_step_size
 from anisotropic.bounds.theorem import Bound, Requires
 from anisotropic.intervals import Limits, mean_interval
 from anisotropic.records import Facts, Run
@@ -268,3 +269,63 @@ class TestPaper:
             "assert 'matplotlib.pyplot' not in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestSeveralHorizons:
+    """Last values and bounds against T; step sizes and batches may be those of the horizon."""
+
+    HORIZONS = (100, 1000, 10_000)
+
+    def runs(self, optimizer="sgd", power=-0.5, replicas=16, seed=3):
+        found = []
+        for k, n in enumerate(self.HORIZONS):
+            factor = np.random.default_rng(seed + k).uniform(0.9, 1.1, size=(replicas, 1))
+            steps = np.array([1, n // 10, n])
+            statistics = {"gap": factor * steps**power, "samples": np.broadcast_to(4.0 * steps, (replicas, 3))}
+            facts = Facts(optimizer=optimizer, objective="made up", dim=2, noise="gaussian", law="gaussian")
+            known = {"sigma": np.ones(2), "M": 4.0, "step_size": n**-0.5}
+            found.append(Run(steps, np.zeros(2), statistics, np.full(replicas, "ok"), 1.0, known, facts))
+        return found
+
+    def claim(self, **options):
+        return Bound("claim", "gap", "upper", {"bias": 3 / sqrt(T)}, horizon=True, **options)
+
+    def test_one_line_for_the_last_values_and_one_for_the_bound(self):
+        runs = self.runs()
+        ax = plotting.empirical_vs_theory(runs[::-1], self.claim())
+        assert len(ax.lines) == 2
+        mean = line(ax, "SGD: mean of 16 runs, 95% interval")
+        np.testing.assert_array_equal(mean.get_xdata(), self.HORIZONS)
+        np.testing.assert_allclose(mean.get_ydata(), [r.gap[:, -1].mean() for r in runs])
+        bound = line(ax, "claim")
+        np.testing.assert_allclose(bound.get_ydata(), 3 / np.sqrt(self.HORIZONS))
+        assert "$T^{-0.50}$" in bound.get_label() and "$T^{-0.5" in mean.get_label()
+
+    def test_the_bound_has_the_constants_of_each_run(self):
+        own = Bound("own", "gap", "upper", {"noise": 40 * uniform_step_size + 1e-3}, horizon=True)
+        ax = plotting.empirical_vs_theory(self.runs(), own, x="samples")
+        np.testing.assert_allclose(line(ax, "own").get_ydata(), 40 * np.array(self.HORIZONS) ** -0.5 + 1e-3)
+        np.testing.assert_array_equal(line(ax, "own").get_xdata(), 4 * np.array(self.HORIZONS))
+
+    def test_two_methods_are_two_pairs_of_lines(self):
+        ax = plotting.empirical_vs_theory([*self.runs(), *self.runs("adagrad", -0.6)], self.claim())
+        assert len(ax.lines) == 4 and line(ax, "claim, SGD") and line(ax, "claim, AdaGrad")
+
+    def test_a_bound_that_does_not_apply_says_why(self):
+        ax = plotting.empirical_vs_theory(self.runs(), self.claim(requires=Requires(optimizers="adam")))
+        assert len(ax.lines) == 1
+        assert any("claim does not apply to SGD: the optimizer is" in t.get_text().replace("\n", " ") for t in ax.texts)
+
+    def test_no_second_quantity_on_one_axis(self):
+        with pytest.raises(ValueError, match="gap and mean_gap over several horizons; draw one figure for each"):
+            plotting.empirical_vs_theory(self.runs(), [self.claim(), claim(4.0, "mean_gap", name="other")])
+        with pytest.raises(ValueError, match="gap and gradient_l1 have different units"):
+            plotting.empirical_vs_theory(run(), [claim(), claim(4.0, "gradient_l1", name="other")])
+
+    def test_a_bound_for_the_horizon_is_one_mark_beside_a_single_run(self):
+        ax = plotting.empirical_vs_theory(self.runs()[-1], self.claim())
+        np.testing.assert_array_equal(line(ax, "claim").get_xdata(), [10_000])
+
+    def test_several_forms_are_named(self):
+        b = Bound("two", "gap", "upper", {"bias": 9 / sqrt(T)}, forms={"sharp": {"bias": 3 / sqrt(T)}}, horizon=True)
+        assert line(plotting.empirical_vs_theory(self.runs(), b), "two (sharp)")

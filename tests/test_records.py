@@ -125,7 +125,7 @@ def test_tables_for_other_libraries(run):
     assert at["mean_gap"].item() == run.mean_gap[2, -1]
     data = run.to_xarray()
     assert isinstance(data, xarray.Dataset)
-    assert data["gap"].sel(step_size=int(run.steps[-1]), replica=1).item() == run.gap[1, -1]
+    assert data["gap"].sel(step=int(run.steps[-1]), replica=1).item() == run.gap[1, -1]
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_points_of_the_family_lie_inside_the_assumptions_often_enough(name):
 
 def test_mutation_table_is_refuted_below_its_factors_and_resumes(tmp_path):
     path = tmp_path / "table.json"
-    table = mutation_table(["convex_sgd"], budget=48, path=path)
+    table = mutation_table(["convex_sgd"], budget=16, path=path)
     assert [row.term for row in table] == ["", "bias", "noise"]
     for row in table:
         run = row.instance(replicas=FINAL_REPLICAS, seed=2)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 from numba import config
 from numba.extending import register_jitable
+from numpy.typing import NDArray
 
 from ..compiled.leaf import FLAGS, leaf
 from ..compiled.random import chi_square
@@ -21,6 +23,7 @@ from ..records import FloatArray, module_level
 from .rules import bounded, finite, ratio
 
 LARGEST = 2**62
+ROUNDING = 1 + 1e-9
 
 for _function in (bounded, finite, ratio):
     register_jitable(fastmath=FLAGS, error_model="numpy")(_function)
@@ -34,7 +37,12 @@ def compiled(decide: Callable) -> Callable:
 
 
 class Sampling(NamedTuple):
-    """What is known of the samples, and how a rule is applied."""
+    """What is known of the samples, how a rule is applied, and whether it kept its promise.
+
+    The promise of an exact rule is a relative noise of at most `limit` at every iteration, of the whole gradient or of
+    each coordinate. A cap or a floor may break it, at iterations that no record shows: then `broken` is set to 1, once
+    for all replicas.
+    """
 
     sigma: FloatArray
     rho: float
@@ -43,12 +51,31 @@ class Sampling(NamedTuple):
     max_batch: int
     shrink: bool
     exact: bool
+    limit: float = np.inf
+    by_coordinate: bool = False
+    replace: bool = True
+    broken: NDArray[np.int64] = np.zeros(1, np.int64)
+
+
+@leaf
+def watch(batch, true, variance, factor, sampling):
+    """Note whether ``factor variance/batch`` exceeds `limit` times the square of the true gradient."""
+    noise, square = 0.0, 0.0
+    for j in range(true.size):
+        v, s = factor * variance[j] / batch, true[j] * true[j]
+        if sampling.by_coordinate and v > sampling.limit * s * ROUNDING:
+            sampling.broken[0] = 1
+        noise += v
+        square += s
+    if noise > sampling.limit * square * ROUNDING and not sampling.by_coordinate:
+        sampling.broken[0] = 1
 
 
 @leaf
 def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, history, stream, po, rule, sampling):
     """Next batch under normal noise of variance sigma^2 + rho G^2 for one sample."""
-    if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):
+    idle = stream.step % sampling.interval != 0 or (batch >= sampling.max_batch and not sampling.shrink)
+    if idle and not sampling.exact:
         return batch
     along, freedom = 0.0, batch - 1.0
     for j in range(w.size):
@@ -58,9 +85,13 @@ def by_law(decide, sample_gradient, batch, w, true, mean, rows, variance, row, h
         variance[j] = one if sampling.exact else one * chi_square(freedom, stream, j) / freedom
     if not sampling.exact:
         along *= chi_square(freedom, stream, w.size) / freedom
-    seen = true if sampling.exact else mean
-    wanted = decide(batch, seen, variance, along, 0, stream.step, history, rule)
-    return bounded(batch, wanted, sampling.shrink, sampling.max_batch)
+    if not idle:
+        seen = true if sampling.exact else mean
+        wanted = decide(batch, seen, variance, along, 0, stream.step, history, rule)
+        batch = bounded(batch, wanted, sampling.shrink, sampling.max_batch)
+    if sampling.exact:
+        watch(batch, true, variance, 1.0, sampling)
+    return batch
 
 
 @leaf
@@ -87,13 +118,17 @@ def by_rows(decide, sample_gradient, batch, w, true, mean, rows, variance, row, 
 
     The exact form gets all row numbers in `rows` from its own buffer behind the batch.
     """
-    if stream.step % sampling.interval or (batch >= sampling.max_batch and not sampling.shrink):
-        return batch
     n = sampling.population
+    idle = stream.step % sampling.interval != 0 or (batch >= sampling.max_batch and not sampling.shrink)
+    if idle and (not sampling.exact or (batch >= n and not sampling.replace)):
+        return batch
     if sampling.exact:
         along = row_moments(sample_gradient, w, po, rows[rows.size - n :], true, variance, row, float(n))
-        wanted = decide(batch, true, variance, along, n, stream.step, history, rule)
-        return bounded(batch, wanted, sampling.shrink, sampling.max_batch)
+        if not idle:
+            wanted = decide(batch, true, variance, along, n, stream.step, history, rule)
+            batch = bounded(batch, wanted, sampling.shrink, sampling.max_batch)
+        watch(batch, true, variance, 1.0 if sampling.replace else (n - batch) / max(n - 1.0, 1.0), sampling)
+        return batch
     along = row_moments(sample_gradient, w, po, rows[:batch], mean, variance, row, batch - 1.0)
     wanted = decide(batch, mean, variance, along, n, stream.step, history, rule)
     return bounded(batch, wanted, sampling.shrink, sampling.max_batch)

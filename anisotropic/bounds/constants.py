@@ -107,6 +107,18 @@ def is_uneven(value: Any) -> bool:
     return bool(array.ndim and np.ptp(array) > 1e-12 * np.max(np.abs(array)))
 
 
+def check_names(bound: str, symbols: Iterable[sympy.Symbol]) -> None:
+    """A ValueError where one name stands for one number per coordinate and for a single number."""
+    kinds: dict[str, set[bool]] = {}
+    for symbol in symbols:
+        kinds.setdefault(constant_name(symbol), set()).add(isinstance(symbol, Coordinate))
+    if both := sorted(name for name, found in kinds.items() if len(found) > 1):
+        raise ValueError(
+            f"bound {bound!r} uses {sentence_list(both)} both as one number per coordinate and as a single number; "
+            "give one of them another name"
+        )
+
+
 def scalar_from_coordinates(name: str) -> str:
     """The sentence about a bound that takes a per-coordinate constant for one number."""
     return (

@@ -114,8 +114,8 @@ class Requires:
                 found.append(f"the {what} is {actual!r}; the theorem needs {' or '.join(map(repr, wanted))}")
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
-                "the batch rule is not known to hold at every step; the theorem needs its exact form, asked at every "
-                "step, and a batch that never meets its cap"
+                "the batch rule did not hold at every step; the theorem needs its exact form, asked at every step, and "
+                "neither a cap nor a floor that breaks its inequality"
             )
         for label, actual, allowed in (
             ("law of the noise", facts.law, self.laws), ("noise", facts.noise, self.noises),

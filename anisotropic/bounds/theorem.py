@@ -13,7 +13,7 @@ import sympy
 from . import derive, describe, measures, symbols as s
 from .completion import STEP_SIZES, completed, known_part, lacking, with_defaults
 from .conditions import broken, check_relationals
-from .constants import fill, is_uneven, order, refuse_unknown, sentence_list
+from .constants import check_names, fill, is_uneven, order, refuse_unknown, sentence_list
 from .derive import StepRule
 from .forms import Form, Solver, Terms, checked_form, weighted
 from .requires import Requires, checked
@@ -128,6 +128,7 @@ class Bound:
         }
         for key, value in fields.items():
             object.__setattr__(self, key, value)
+        check_names(name, self.symbols)
 
     # ---- what it is -------------------------------------------------------------------------------------------------
 

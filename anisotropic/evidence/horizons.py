@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..records import Run
+from ..bounds.theorem import Bound
+from ..records import FloatArray, Run
+from .hypotheses import known_constants
 
 #: What must agree; the step size, the batch size and epsilon may be chosen for the horizon.
 _FACTS = ("objective", "dim", "properties", "box", "optimizer", "schedule", "noise", "law", "batch")
@@ -33,6 +35,11 @@ def checked_runs(runs: Run | Iterable[Run]) -> list[Run]:
                 "horizons, so verify these one by one"
             )
     return many
+
+
+def claims_at(bound: Bound, form: str | None, runs: list[Run], constants: Mapping[str, Any]) -> FloatArray:
+    """The bound at the last iteration of each run, with the constants of that run."""
+    return np.array([bound(form=form, **known_constants(bound, run) | dict(constants)) for run in runs])
 
 
 def differences(first: Run, second: Run) -> list[str]:

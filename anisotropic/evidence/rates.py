@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..intervals import checked_level
 from ..records import FloatArray, Run
+
+if TYPE_CHECKING:
+    from ..bounds.theorem import Bound
 
 #: Optimizers whose guarantee holds at every horizon with one and the same step.
 ANY_TIME_OPTIMIZERS = ("adagrad", "adagrad_norm")
@@ -31,7 +34,8 @@ class RateFit(NamedTuple):
     """An exponent: value ~ steps ** slope over the window steps[0]..steps[-1].
 
     `exponents[i]` is the local one between horizons i and i + 1. `drift` is the change of the local exponent over the
-    window that a fitted parabola shows, with its interval: zero for a power law.
+    window that a fitted parabola shows, with its interval: zero for a power law. `claimed` is the exponent of the bound
+    `bound` over the same horizons, at the constants of each run.
     """
 
     measure: str
@@ -44,17 +48,21 @@ class RateFit(NamedTuple):
     drift: float
     drift_interval: tuple[float, float]
     single_run: bool
+    bound: str = ""
+    claimed: float = np.nan
 
     def __str__(self) -> str:
         low, high = self.interval
         source = "one run of an any-time method" if self.single_run else f"{self.steps.size} horizons"
         local = ", ".join(f"{e:.3g}" for e in self.exponents)
+        theorem = [f"  {self.bound} ~ T^{self.claimed:.3f} over the same horizons"] if self.bound else []
         return "\n".join([
             f"{self.measure} ~ T^{self.slope:.3f}, exponent in [{low:.3f}, {high:.3f}] (t, level {self.level:g})",
             f"  window {self.steps[0]:,.0f} to {self.steps[-1]:,.0f} steps, {source}",
             f"  change of the exponent over the window {self.drift:.3g} "
             f"in [{self.drift_interval[0]:.3g}, {self.drift_interval[1]:.3g}]",
             f"  local exponents {local}",
+            *theorem,
         ])
 
 
@@ -113,6 +121,8 @@ def fit_rate(
     *,
     window: tuple[float, float] | None = None,
     any_time: bool | None = None,
+    bound: Bound | None = None,
+    **constants: Any,
 ) -> RateFit:
     r"""Fit value = C T^slope by least squares in log-log, with an interval from the replicas.
 
@@ -129,6 +139,10 @@ def fit_rate(
         Use horizons in it only.
     any_time : bool or None
         Vouch that a single run of your own optimizer is an any-time method; None decides by what the run says.
+    bound : Bound, optional
+        A theorem whose exponent over the same horizons is wanted beside the fitted one; it takes several runs.
+    **constants
+        Constants that the bound needs and a run cannot know.
 
     Returns
     -------
@@ -143,7 +157,7 @@ def fit_rate(
         is a plateau. Its `fit` holds the local exponents.
     ValueError
         A single run of a method tuned to its horizon, fewer than three horizons, two runs at one horizon, divergence,
-        values that are not positive.
+        values that are not positive, a bound that does not apply or speaks of another measure.
 
     Examples
     --------
@@ -186,8 +200,38 @@ def fit_rate(
         np.diff(np.log(means)) / np.diff(logs),
         drift, (drift - quantile * drift_error, drift + quantile * drift_error), single,
     )
+    if bound is not None:
+        inside = sorted((r for r in many if window[0] <= r.steps[-1] <= window[1]), key=lambda r: int(r.steps[-1]))
+        fit = fit._replace(bound=bound.name, claimed=_claimed(bound, measure, inside, constants))
     _refuse(fit)
     return fit
+
+
+def exponent(steps: FloatArray, values: FloatArray) -> float:
+    """Least-squares slope of log values over log steps.
+
+    >>> round(exponent(np.array([10.0, 100.0, 1000.0]), np.array([8.0, 4.0, 2.0])), 3)
+    -0.301
+    """
+    logs = np.log(steps) - np.mean(np.log(steps))
+    return float(logs @ np.log(values) / (logs @ logs))
+
+
+def _claimed(bound: Bound, measure: str, runs: list[Run], constants: dict[str, Any]) -> float:
+    from .horizons import checked_runs, claims_at
+    from .hypotheses import applicable, known_constants, unmet
+
+    if bound.measure != measure:
+        raise ValueError(f"{bound.name} bounds {bound.measure!r}, and the rate is that of {measure!r}")
+    runs = checked_runs(runs)
+    if len(runs) < 2:
+        raise ValueError(f"the rate of {bound.name} is one over horizons; pass one run per T")
+    for run in runs:
+        known = known_constants(bound, run) | constants
+        if missed := unmet(bound, run, known):
+            raise ValueError(f"{bound.name} does not apply at T = {run.steps[-1]:,}: {missed[0]}")
+    form = next(iter(applicable(bound, runs[-1], known_constants(bound, runs[-1]) | constants)))
+    return exponent(np.array([r.steps[-1] for r in runs], dtype=np.float64), claims_at(bound, form, runs, constants))
 
 
 def _positive_mean(sample: FloatArray, steps: float, measure: str) -> float:

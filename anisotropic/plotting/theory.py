@@ -11,6 +11,7 @@ import numpy as np
 from ..intervals import Limits, t_limits
 from ..records import Run, Verdict
 from .figures import DASHES, drawn_in_style, inches, legend_above, method_styles, plain_ticks, title
+from .horizons import draw_claim, draw_group, grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,18 +43,22 @@ def empirical_vs_theory(
     style: str = "column",
     **constants: Any,
 ) -> Axes:
-    """The mean over replicas with its interval, and each bound that applies, against the number of steps T.
+    """The mean over replicas with its interval, and each bound that applies, against the number of iterations T.
 
     Measured means are solid lines with markers, bounds are dashed lines without. An arrow marks where a bound is
     closest; its slack there, bound / estimate, stands in the legend. A bound is drawn for the runs to which it applies;
     where it applies to none, the first reason stands below the axis.
+
+    Runs that differ in T alone (and in the step size, batch size or epsilon that a method chooses for T) are one
+    experiment at several horizons: one line shows their last values against T, one line the bound at each T, and the
+    fitted exponent stands beside that of the bound.
 
     Parameters
     ----------
     runs : Run or several
         Their mean is drawn with a t interval at each record; diverged replicas are left out, and the legend says so.
     bounds : Bound or several
-        In their tightest form. Each is compared with its own measure.
+        In their tightest form, which the legend names where there are several. All bound quantities of one unit.
     level : float
         Probability that the interval misses the mean at one record.
     x : "steps" or "samples"
@@ -71,10 +76,9 @@ def empirical_vs_theory(
     Raises
     ------
     ValueError
-        No run, or a run without a finite value of a measure.
+        No run, a run without a finite value of a measure, bounds on quantities of different units, or, over several
+        horizons, on different quantities.
     """
-    from ..evidence.verdicts import verify
-
     assert ax is not None
     runs = [runs] if isinstance(runs, Run) else list(runs)
     bounds = list(bounds) if isinstance(bounds, Iterable) else [bounds]
@@ -82,9 +86,65 @@ def empirical_vs_theory(
         raise ValueError("no run to draw; expected a Run or a list of them")
     if x not in ("steps", "samples"):
         raise ValueError(f"x = {x!r}; expected 'steps' or 'samples'")
+    measures = _measures(bounds)
+    groups = grouped(runs)
+    if groups:
+        return _several_horizons(ax, groups, bounds, measures, level, x, labels, constants)
+    return _one_horizon(ax, runs, bounds, measures, level, x, labels, constants)
+
+
+def _measures(bounds: list[Bound]) -> list[str]:
+    """What the bounds speak of; refuse quantities that one axis cannot show."""
+    measures = list(dict.fromkeys(b.measure for b in bounds)) or ["mean_gap"]
+    units = {NAMES.get(m, m).rpartition("(")[2] for m in measures}
+    if len(units) > 1:
+        raise ValueError(f"{' and '.join(measures)} have different units; draw one figure for each measure")
+    return measures
+
+
+def _several_horizons(
+    ax: Axes, groups: list[list[Run]], bounds: list[Bound], measures: list[str], level: float, x: str,
+    labels: Iterable[str] | None, constants: dict[str, Any],
+) -> Axes:  # fmt: skip
+    """Last values and bounds against T, one line for each method and each of its bounds."""
+    from ..evidence.verdicts import verify
+
+    if len(measures) > 1:
+        raise ValueError(f"{' and '.join(measures)} over several horizons; draw one figure for each measure")
+    names = list(labels) if labels is not None else _labels([group[0] for group in groups])
+    if len(names) != len(groups):
+        raise ValueError(f"{len(names)} labels for {len(groups)} experiments at several horizons; give one for each")
+    looks, heights, notes = method_styles(names), list[float](), list[str]()
+    dashes = {id(b): DASHES[k % len(DASHES)] for k, b in enumerate(bounds)}
+    for group, name in zip(groups, names, strict=True):
+        found = draw_group(ax, group, name, measures[0], level, looks[name] | {"linestyle": "-"}, x)
+        heights += list(found.estimate)
+        for bound in bounds:
+            verdict = verify(bound, group, **constants)
+            if verdict.status == "not applicable":
+                notes.append(f"{bound.name} does not apply to {title(name)}: {verdict.reason.partition(';')[0]}")
+                continue
+            label = _named(bound, verdict) if len(groups) == 1 else f"{_named(bound, verdict)}, {title(name)}"
+            line = {"color": looks[name]["color"], "linestyle": dashes[id(bound)], "label": label}
+            heights += draw_claim(ax, group, bound, verdict.form, constants, line, x)
+    _finish(ax, heights, measures, x, notes)
+    return ax
+
+
+def _named(bound: Bound, verdict: Verdict) -> str:
+    """The bound, with its form where it has several."""
+    return f"{bound.name} ({verdict.form})" if len(bound.forms) > 1 else bound.name
+
+
+def _one_horizon(
+    ax: Axes, runs: list[Run], bounds: list[Bound], measures: list[str], level: float, x: str,
+    labels: Iterable[str] | None, constants: dict[str, Any],
+) -> Axes:  # fmt: skip
+    """Each run along its records, with the bounds that apply to it."""
+    from ..evidence.verdicts import verify
+
     names = list(labels) if labels is not None else _labels(runs)
     looks = method_styles(names)
-    measures = list(dict.fromkeys(b.measure for b in bounds)) or ["mean_gap"]
     dashes = {id(b): DASHES[k % len(DASHES)] for k, b in enumerate(bounds)}
     reasons: dict[str, list[str]] = {bound.name: [] for bound in bounds}
     heights: list[float] = []
@@ -99,8 +159,7 @@ def empirical_vs_theory(
             if verdict.status == "not applicable":
                 reasons[bound.name].append(verdict.reason.partition(";")[0])
                 continue
-            named = f"{bound.name} ({verdict.form})" if len(bound.forms) > 1 else bound.name
-            label = named if len(runs) == 1 else f"{named}, {title(name)}"
+            label = _named(bound, verdict) if len(runs) == 1 else f"{_named(bound, verdict)}, {title(name)}"
             line = {"color": look["color"], "linestyle": dashes[id(bound)], "label": label}
             heights += _draw_bound(ax, run, bound, verdict, at, constants, line)
     notes = [f"{name} does not apply: {found[0]}" for name, found in reasons.items() if len(found) == len(runs)]
@@ -156,10 +215,15 @@ def _draw_bound(
     constants: dict[str, Any],
     line: dict[str, Any],
 ) -> list[float]:
-    chosen = np.unique(np.append(np.linspace(0, at.size - 1, POINTS).astype(int), max(verdict.record, 0)))
-    known = run.constants() | constants | {"d": run.start.size}
+    from ..evidence.hypotheses import known_constants
+
+    judged = np.flatnonzero(np.isin(run.steps, verdict.horizons)) if verdict.horizons else np.arange(at.size)
+    chosen = judged[np.unique(np.linspace(0, judged.size - 1, POINTS).astype(int))]
+    chosen = np.unique(np.append(chosen, max(verdict.record, 0)))
+    known = known_constants(bound, run) | constants
     values = np.array([bound(verdict.form or None, **(known | {"T": float(run.steps[k])})) for k in chosen])
     word = {"lower": " (lower bound)", "equality": " (equality)"}.get(bound.kind, "")
+    line = line | {"marker": "_", "markersize": 14} if chosen.size == 1 else line
     ax.plot(at[chosen], values, **(line | {"label": f"{line['label']}{word}: slack ×{verdict.slack:.3g}"}))
     if bound.kind != "equality" and np.isfinite(verdict.estimate) and verdict.estimate > 0 and verdict.record >= 0:
         place, ends = at[verdict.record], (verdict.estimate, verdict.bound)
@@ -177,7 +241,7 @@ def _finish(ax: Axes, heights: list[float], measures: list[str], x: str, notes: 
         ax.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
-    ax.set_xlabel("steps T" if x == "steps" else "samples M T")
+    ax.set_xlabel("iterations T" if x == "steps" else "samples M T")
     ax.set_ylabel(NAMES.get(measures[0], measures[0]) if len(measures) == 1 else "measures, see the legend")
     if notes:
         told = "\n".join(line for note in notes for line in textwrap.wrap(note, int(18 * inches(ax))))

@@ -29,7 +29,8 @@ class Facts:
     rule : mapping
         Form and parameters of the batch rule, empty for a constant batch.
     batch_test_always_holds : bool
-        Whether the inequality of the batch rule held at every iteration.
+        Whether the inequality of the batch rule held at every iteration of every replica, with no floor in it: an exact
+        rule that was asked at each and that no cap broke.
     seed : int or None
     local_steps, workers : int
         Of local methods; 1 otherwise.

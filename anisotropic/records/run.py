@@ -95,7 +95,7 @@ class Run:
         return path
 
     def to_xarray(self) -> Any:
-        """The statistics as an ``xarray.Dataset`` with coordinates `replica` and `step_size` (extra `xarray`)."""
+        """The statistics as an ``xarray.Dataset`` with coordinates `replica` and `step` (extra `xarray`)."""
         from .._support.extras import require
 
         xarray = require("xarray", "xarray")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batching.resize import Sampling, by_law, by_rows, compiled
+from ..batching.rules import Coordinates, relative_noise
 from ..compiled.random import fill_normals, key_words
 from ..records import (
     BatchRule,
@@ -231,9 +232,12 @@ def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *,
 
 
 def _sampling(rule: BatchRule | None, objective: Objective, noise: Noise, cap: int) -> Sampling:
-    """What the rule may know of the samples."""
+    """What the rule may know of the samples, and what it promises of them."""
     sigma = float_vector(0.0 if noise.sigma is None else noise.sigma, objective.dim, "sigma", low=0.0)
     population = (objective.samples or 0) if noise.law == "rows" else 0
     if rule is None:
         return Sampling(sigma, noise.rho, population, 1, cap, False, False)
-    return Sampling(sigma, noise.rho, population, rule.interval, cap, rule.shrink, rule.exact)
+    return Sampling(
+        sigma, noise.rho, population, rule.interval, cap, rule.shrink, rule.exact, relative_noise(rule),
+        isinstance(rule.params, Coordinates), noise.replace, np.zeros(1, np.int64),
+    )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..compiled.disk import ready
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
+from ..records import BatchRule, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
 from . import loop
 from .assemble import assemble, facts_of
 from .chunks import Progress, in_chunks
@@ -118,11 +118,7 @@ def simulate(
     in_chunks(kernel, replicas, steps, tile=layout.lanes.tile, threads=threads, progress=progress)
     facts = facts_of(objective, optimizer, noise, batch_size, seed)
     if rule is not None:
-        batches = out[:, :, loop.NOW.index("batch_size")]
-        facts = replace(facts, batch_test_always_holds=_always_holds(rule, cap, batches))
+        kept = not layout.params.sampling.broken[0]
+        facts = replace(facts, batch_test_always_holds=rule.exact and rule.interval == 1 and kept)
     return assemble(out, record, w1, objective, optimizer, noise, batch_size, list(measures), facts)
 
-
-def _always_holds(rule: BatchRule, cap: int, batches: FloatArray) -> bool:
-    """Whether the inequality of the rule held at every iteration: an oracle asked at each, that never met its cap."""
-    return rule.exact and rule.interval == 1 and not (batches >= cap).any()

@@ -1,5 +1,6 @@
 """The controller of a PyTorch loop: three ways to feed it, ranks that agree, resuming, and what it refuses."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -257,60 +258,66 @@ import torch, torch.distributed as dist
 from torch import nn
 from anisotropic import batching
 
-rank, world, way, store, state = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], json.loads(sys.argv[5])
+rank, world, ways, store, state = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], json.loads(sys.argv[5])
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
-if way == "ddp":
-    model = nn.parallel.DistributedDataParallel(model)
-optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-rule = batching.norm_test(0.5, start=8, max_batch=32)
-controller = batching.torch.BatchSizeController(model, optimizer, rule, learning_rate="sqrt")
-generator = torch.Generator().manual_seed(1)
-x, y = torch.randn(400, 5, generator=generator), torch.randint(0, 3, (400,), generator=generator)
-sampler = batching.torch.BatchSampler(controller, 400, seed=2)
-if state:
-    controller.load_state_dict(state["controller"]); sampler.load_state_dict(state["sampler"])
 loss = nn.functional.cross_entropy
-sizes, rows, twice = [], [], ""
-if way == "ddp":
-    for part in (0, 4):
-        loss(model(x[part:part + 4]), y[part:part + 4]).backward()
-    try:
-        controller.step()
-    except RuntimeError as error:
-        twice = str(error)
-    controller.skip(count=0)
-for chosen in sampler:
-    if rank == world - 1:
-        time.sleep(0.05)
-    batch = x[chosen], y[chosen]
-    optimizer.zero_grad()
-    if way == "per_sample":
-        controller.per_sample(loss, batch)
-    else:
-        loss(model(batch[0]), batch[1]).backward()
-        if way == "average":
-            controller.average_gradients()
-    optimizer.step()
-    rows.append(chosen)
-    sizes.append(controller.step())
-    if len(sizes) == 6:
-        break
-weights = float(sum(p.detach().double().sum() for p in model.parameters()))
-print(json.dumps({"sizes": sizes, "rows": rows, "weights": weights, "lr": controller.learning_rates, "twice": twice,
-                  "state": {"controller": controller.state_dict(), "sampler": sampler.state_dict()}}))
+
+
+def train(way):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    if way == "ddp":
+        model = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    rule = batching.norm_test(0.5, start=8, max_batch=32)
+    controller = batching.torch.BatchSizeController(model, optimizer, rule, learning_rate="sqrt")
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(400, 5, generator=generator), torch.randint(0, 3, (400,), generator=generator)
+    sampler = batching.torch.BatchSampler(controller, 400, seed=2)
+    if state:
+        controller.load_state_dict(state["controller"]); sampler.load_state_dict(state["sampler"])
+    sizes, rows, twice = [], [], ""
+    if way == "ddp":
+        for part in (0, 4):
+            loss(model(x[part:part + 4]), y[part:part + 4]).backward()
+        try:
+            controller.step()
+        except RuntimeError as error:
+            twice = str(error)
+        controller.skip(count=0)
+    for chosen in sampler:
+        if rank == world - 1:
+            time.sleep(0.05)
+        batch = x[chosen], y[chosen]
+        optimizer.zero_grad()
+        if way == "per_sample":
+            controller.per_sample(loss, batch)
+        else:
+            loss(model(batch[0]), batch[1]).backward()
+            if way == "average":
+                controller.average_gradients()
+        optimizer.step()
+        rows.append(chosen)
+        sizes.append(controller.step())
+        if len(sizes) == 6:
+            break
+    weights = float(sum(p.detach().double().sum() for p in model.parameters()))
+    return {"sizes": sizes, "rows": rows, "weights": weights, "lr": controller.learning_rates, "twice": twice,
+            "state": {"controller": controller.state_dict(), "sampler": sampler.state_dict()}}
+
+
+print(json.dumps({way: train(way) for way in ways.split()}))
 dist.destroy_process_group()
 """
+WAYS = ["ddp", "per_sample", "average"]
 
 
-def launch(tmp_path, world, way, state=None):
-    import json
-
-    script, store = tmp_path / "worker.py", tmp_path / f"store-{world}-{way}-{state is None}"
+def launch(folder, world, ways, state=None):
+    """What each rank found, for each way; a process imports torch once for all of them."""
+    script = folder / "worker.py"
     script.write_text(textwrap.dedent(WORKER))
-    arguments = [str(world), way, str(store), json.dumps(state or {})]
+    arguments = [str(world), " ".join(ways), str(folder / f"store-{world}"), json.dumps(state or {})]
     running = [
         subprocess.Popen([sys.executable, script, str(rank), *arguments], text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(world)
@@ -320,15 +327,20 @@ def launch(tmp_path, world, way, state=None):
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         found.append(json.loads(out.splitlines()[-1]))
-    return found
+    return {way: [ranks[way] for ranks in found] for way in ways}
 
 
-@pytest.mark.parametrize(("world", "way"), [(2, "ddp"), (2, "per_sample"), (4, "average")])
-def test_all_ranks_take_the_same_batch_at_the_same_step(tmp_path, world, way):
+@pytest.fixture(scope="module")
+def four_ranks(tmp_path_factory):
+    return launch(tmp_path_factory.mktemp("ranks"), 4, WAYS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_ranks_take_the_same_batch_at_the_same_step(four_ranks, tmp_path, way):
     """One rank is late at every step; no row is used twice, and the model stays the same everywhere."""
-    ranks = launch(tmp_path, world, way)
+    ranks = four_ranks[way]
     assert all(r["sizes"] == ranks[0]["sizes"] and r["lr"] == ranks[0]["lr"] for r in ranks)
-    assert max(ranks[0]["sizes"]) > 8 and all(size % world == 0 for size in ranks[0]["sizes"])
+    assert max(ranks[0]["sizes"]) > 8 and all(size % 4 == 0 for size in ranks[0]["sizes"])
     assert max(r["weights"] for r in ranks) - min(r["weights"] for r in ranks) < 1e-6
     assert way != "ddp" or "averaged gradients more than once since the last step()" in ranks[0]["twice"]
     used = [row for r in ranks for part in r["rows"] for row in part]
@@ -339,8 +351,8 @@ def test_all_ranks_take_the_same_batch_at_the_same_step(tmp_path, world, way):
         x, y = torch.randn(400, 5, generator=generator), torch.randint(0, 3, (400,), generator=generator)
         first = next(iter(BatchSampler(lone, 400, seed=2)))
         lone.per_sample(LOSS, (x[first], y[first]))
-        assert -(-lone.step() // 2) * 2 == ranks[0]["sizes"][0], "variances are those of the whole batch"
-        more = launch(tmp_path, 1, "per_sample", ranks[0]["state"])[0]
+        assert -(-lone.step() // 4) * 4 == ranks[0]["sizes"][0], "variances are those of the whole batch"
+        more = launch(tmp_path, 1, [way], ranks[0]["state"])[way][0]
         assert not set(used) & {row for part in more["rows"] for row in part}, "resumed on another number of ranks"
         assert more["state"]["controller"]["steps"] > 6 and more["sizes"][0] >= ranks[0]["sizes"][-1]
 

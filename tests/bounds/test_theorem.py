@@ -225,6 +225,11 @@ def _root(values):
     return {"all": np.sqrt(2.0 * values["T"])}
 
 
+def test_one_name_is_one_constant():
+    with pytest.raises(ValueError, match="bound 'x' uses R both as one number per coordinate and as a single number"):
+        Bound("x", "gap", terms=total(R) / T + s.scalar("R") / T)
+
+
 def test_a_solver_may_be_the_only_form():
     S = sympy.Symbol("S")
     b = Bound("x", "gap", forms={"solved": Solver(_root, (T,), sympy.Eq(S**2, 2 * T))})

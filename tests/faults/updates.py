@@ -137,7 +137,7 @@ OPTIMIZERS = {
         optimizer(descent, state={"m": ramp}), "state", ["state 'm' has shape (2,)", "since d = 1"]
     ),
     "an initial state that raises": (
-        optimizer(descent, state={"m": lambda d: 1 / 0}), "state", ["raises ZeroDivisionError"]
+        optimizer(descent, state={"m": lambda d: 1 / 0}), "state", ["d = 1 raises ZeroDivisionError"]
     ),
 }
 

@@ -155,16 +155,6 @@ def _place(error: BaseException) -> str:
     return f" ({where}: {text})" if text else f" ({where})"
 
 
-def spread(params: Any, dim: int, times: int, cut: Any = slice(None)) -> Any:
-    """`params` for the coordinates `cut` of `times` replicas: every float64 array of 1 or `dim` entries follows."""
-    fields = {}
-    for name, value in params._asdict().items():
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.size in (1, dim) and value.dtype == np.float64:
-            value = np.tile(np.broadcast_to(value, (dim,))[cut], times)
-        fields[name] = value
-    return type(params)(**fields)
-
-
 @contextmanager
 def promised(rule: str) -> Iterator[None]:
     """A fault that shows only when replicas are joined or cut is one of the promise that they may be."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...compiled.random import Stream, key_words
-from ...records import FloatArray, Noise, float_vector
+from ...records import FloatArray, Noise, float_vector, spread
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, entries, promised, spread
+from .guarded import Fault, Guarded, entries, promised
 from .interpret import LongLoop
 from .moments import GROUPS, contradiction
 from .optimizer import LONGEST, sizes

@@ -10,10 +10,10 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from ...records import FloatArray, Objective
+from ...records import FloatArray, Objective, spread
 from .certified import at_the_minimizer, curvature, lowest
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, entries, promised, spread
+from .guarded import Fault, Guarded, entries, promised
 from .slopes import compare, rounding
 
 #: Up to this many array entries an objective is looked at in every point, else in one; above the second number its

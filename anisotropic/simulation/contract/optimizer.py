@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ...records import FloatArray, Optimizer, Schedule, float_vector
+from ...records import FloatArray, Optimizer, Schedule, float_vector, initial_state, spread
 from .findings import Finding, shown
-from .guarded import Fault, Guarded, promised, spread
+from .guarded import Fault, Guarded, promised
 
 #: A vector longer than this is not interpreted; nothing about an update depends on it.
 LONGEST = 512
@@ -26,17 +26,14 @@ def sizes(given: Iterable[Any], dim: int | None) -> list[int]:
     return sorted({1, 3, 5} | ({dim} if dim is not None and dim <= LONGEST else set()))
 
 
-def initial_state(optimizer: Optimizer, dim: int) -> FloatArray:
+def declared_state(optimizer: Optimizer, dim: int) -> FloatArray:
     """The state as the record declares it, shape ``(slots, dim)``."""
-    rows = []
-    for name, given in optimizer.state.items():
-        try:
-            rows.append(float_vector(given(dim) if callable(given) else given, dim, f"state {name!r}"))
-        except ValueError as error:
-            raise Fault("state", f"{error}, since d = {dim}") from None
-        except Exception as error:
-            raise Fault("state", f"state {name!r} of d = {dim} raises {type(error).__name__}: {error}") from None
-    return np.array(rows, dtype=np.float64).reshape(len(rows), dim)
+    try:
+        return initial_state(optimizer, dim)
+    except ValueError as error:
+        raise Fault("state", f"{error}, since d = {dim}") from None
+    except Exception as error:
+        raise Fault("state", f"an initial state of d = {dim} raises {type(error).__name__}: {error}") from None
 
 
 def check_optimizer(optimizer: Optimizer, dim: int | None = None, seed: int = 0) -> Iterator[Finding]:
@@ -68,7 +65,7 @@ class _Trial:
         self.update = Guarded(optimizer.update, "update", ("w", "gradient", "state"))
         self.start, self.gradients = rng.uniform(-1.0, 1.0, dim), rng.standard_normal((5, dim))
         self.step_size = float_vector(base, dim, "step_size")
-        self.state = initial_state(optimizer, dim)
+        self.state = declared_state(optimizer, dim)
 
     def run(self, times: int = 1, cut: slice = slice(None)) -> list[FloatArray]:
         """Iterates of `times` joined replicas, restricted to the coordinates `cut`."""

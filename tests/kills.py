@@ -2,7 +2,7 @@
 
 Every kill is followed by the same four questions: is every stored cell still there, does the next run compute no stored
 cell again, is every worker gone, and are the numbers of the finished study those of an undisturbed one? The table goes
-to docs/survival.json.
+into docs/explanation/survival.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +39,14 @@ if __name__ == "__main__":
     import anisotropic as an
     raise SystemExit(an.study.main())
 '''
+PAGE = ROOT / "docs" / "explanation" / "survival.md"
+MARK = "% The table is written by make kills."
+FAULTS = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
+HEAD = {
+    "executor": "executor", "victim": "killed", "kills": "kills", "studies": "studies finished",
+    "running": "ended, not yet stored", "lost": "stored, then gone", "repeated": "stored, computed again",
+    "different": "studies with other numbers", "orphans": "workers left behind",
+}  # fmt: skip
 #: (executor, who is killed, share of all kills)
 SCENES = (("threads", "driver", 0.3), ("processes", "driver", 0.4), ("processes", "worker", 0.3))
 
@@ -207,12 +215,18 @@ def main() -> None:
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder:
         tallies = survive(Path(folder), kills)
-    rows = [asdict(t) for t in tallies]
-    (ROOT / "docs" / "survival.json").write_text(json.dumps(rows, indent=1) + "\n")
-    for row in rows:
-        print(row)
-    faults = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
-    raise SystemExit(any(row[name] for row in rows for name in faults))
+    print(*tallies, sep="\n")
+    before, old, after = PAGE.read_text().partition(MARK)
+    assert old, f"{PAGE} has no line {MARK!r}"
+    PAGE.write_text(f"{before}{MARK}\n\n{table(tallies)}\n{after.lstrip().partition(chr(10) * 2)[2]}")
+    raise SystemExit(any(getattr(tally, name) for tally in tallies for name in FAULTS))
+
+
+def table(tallies: list[Tally]) -> str:
+    """The tallies as a table in Markdown."""
+    lines = ["| " + " | ".join(HEAD.values()) + " |", "|---|---|" + "---:|" * (len(HEAD) - 2)]
+    lines += ["| " + " | ".join(str(getattr(tally, name)) for name in HEAD) + " |" for tally in tallies]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 bench: .venv/bench  ## speed against peers, as ratios in one run
 	$(BIN)/python tests/benchmarks/run.py
 
-kills: .venv/full  ## a thousand kills of running studies, into docs/survival.json (about half an hour)
+kills: .venv/full  ## a thousand kills of running studies; the table in docs/explanation/survival.md (half an hour)
 	$(BIN)/python tests/kills.py 1000
 
 clean:  ## remove what the targets made

@@ -2,7 +2,7 @@
 
 Every kill is followed by the same four questions: is every stored cell still there, does the next run compute no stored
 cell again, is every worker gone, and are the numbers of the finished study those of an undisturbed one? The table goes
-to docs/survival.json.
+into docs/explanation/survival.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +39,14 @@ if __name__ == "__main__":
     import anisotropic as an
     raise SystemExit(an.study.main())
 '''
+PAGE = ROOT / "docs" / "explanation" / "survival.md"
+MARK = "% The table is written by make kills."
+FAULTS = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
+HEAD = {
+    "executor": "executor", "victim": "killed", "kills": "kills", "studies": "studies finished",
+    "running": "ended, not yet stored", "lost": "stored, then gone", "repeated": "stored, computed again",
+    "different": "studies with other numbers", "orphans": "workers left behind",
+}  # fmt: skip
 #: (executor, who is killed, share of all kills)
 SCENES = (("threads", "driver", 0.3), ("processes", "driver", 0.4), ("processes", "worker", 0.3))
 
@@ -74,10 +82,11 @@ class Scene:
     def start(self, results: str) -> subprocess.Popen:
         """The study as a process, with an empty log."""
         self.log.write_text("")
-        env = os.environ | {"PYTHONPATH": str(ROOT), "KILLS_LOG": str(self.log)}
+        env = os.environ | {"PYTHONPATH": str(ROOT), "KILLS_LOG": str(self.log), "PYTHONFAULTHANDLER": "1"}
         words = ["study.py", "run", "--quiet", "--workers", "2", "--results", results]
         words += ["--executor", self.tally.executor]
-        return subprocess.Popen([sys.executable, *words], cwd=self.folder, env=env, stderr=subprocess.DEVNULL)
+        with open(self.folder / "said.txt", "w") as said:
+            return subprocess.Popen([sys.executable, *words], cwd=self.folder, env=env, stderr=said)
 
     def play(self, kills: int) -> Tally:
         while self.tally.kills < kills:
@@ -105,9 +114,9 @@ class Scene:
             if code == 0:
                 return
             if self.tally.victim == "worker":
-                assert code == 3, f"exit code {code}"  # a cell was hit again when it ran alone: it has failed so far
+                assert code == 3, self.said(code)  # a cell was hit again when it ran alone: it has failed so far
                 continue
-            assert code == -signal.SIGKILL, f"exit code {code}"
+            assert code == -signal.SIGKILL, self.said(code)
             self.tally.running += len(set(ended) - after)
             self.tally.orphans += not gone(set(started.values()) - {process.pid})
 
@@ -116,7 +125,11 @@ class Scene:
         if self.rng.random() < 0.25:
             time.sleep(self.rng.random())
         else:
-            wait_for(lambda: self.logged("start") or process.poll() is not None)
+            try:
+                wait_for(lambda: self.logged("start") or process.poll() is not None)
+            except TimeoutError:
+                process.send_signal(signal.SIGABRT)  # its threads then say where they are
+                raise RuntimeError(self.said(process.wait())) from None
             time.sleep(0.6 * self.rng.random())
         if process.poll() is None:
             process.kill()
@@ -133,6 +146,9 @@ class Scene:
                 except ProcessLookupError:
                     continue
                 self.tally.kills += 1
+
+    def said(self, code: int) -> str:
+        return f"exit code {code}: {(self.folder / 'said.txt').read_text()[-2000:]}"
 
     def logged(self, word: str) -> dict[int, int]:
         """Cells of these lines of the log, and the processes that wrote them last."""
@@ -161,7 +177,7 @@ def digests(folder: Path) -> dict[str, str]:
         db.close()
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -199,12 +215,18 @@ def main() -> None:
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder:
         tallies = survive(Path(folder), kills)
-    rows = [asdict(t) for t in tallies]
-    (ROOT / "docs" / "survival.json").write_text(json.dumps(rows, indent=1) + "\n")
-    for row in rows:
-        print(row)
-    faults = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
-    raise SystemExit(any(row[name] for row in rows for name in faults))
+    print(*tallies, sep="\n")
+    before, old, after = PAGE.read_text().partition(MARK)
+    assert old, f"{PAGE} has no line {MARK!r}"
+    PAGE.write_text(f"{before}{MARK}\n\n{table(tallies)}\n{after.lstrip().partition(chr(10) * 2)[2]}")
+    raise SystemExit(any(getattr(tally, name) for tally in tallies for name in FAULTS))
+
+
+def table(tallies: list[Tally]) -> str:
+    """The tallies as a table in Markdown."""
+    lines = ["| " + " | ".join(HEAD.values()) + " |", "|---|---|" + "---:|" * (len(HEAD) - 2)]
+    lines += ["| " + " | ".join(str(getattr(tally, name)) for name in HEAD) + " |" for tally in tallies]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

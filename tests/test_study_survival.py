@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fake_study import calls, stored, wait_for
-from kills import is_running, survive
+from kills import FAULTS, is_running, survive
 
 from anisotropic.study import Results, Stopped, Study, StudyError, main
 
@@ -189,8 +189,7 @@ class TestSignals:
         """Nothing stored is lost or computed twice, no worker stays, and the end is as undisturbed."""
         for tally in survive(tmp_path, 50, seed=3):
             assert tally.kills >= 15
-            faults = ("lost", "repeated", "orphans", "different", "unreadable", "left_over")
-            assert {name: getattr(tally, name) for name in faults} == dict.fromkeys(faults, 0), tally
+            assert {name: getattr(tally, name) for name in FAULTS} == dict.fromkeys(FAULTS, 0), tally
 
 
 class TestDask:

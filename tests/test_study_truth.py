@@ -322,6 +322,35 @@ class TestDamage:
             assert main(fake, [word, "--results", "r"]) == 2
             assert "was written by another version of anisotropic" in capsys.readouterr().err
 
+    def test_a_kill_while_the_file_is_laid_out(self, fake, tmp_path, monkeypatch):
+        """After each statement that lays out the store: it is laid out whole, or the next run begins anew."""
+        from anisotropic.study import store
+
+        connect, allowed = sqlite3.connect, [0]
+
+        class Killed(BaseException):
+            pass
+
+        class Dying(sqlite3.Connection):
+            def execute(self, sql, *rest):
+                if sql in ("BEGIN IMMEDIATE", *store.SCHEMA):
+                    if not allowed[0]:
+                        shutil.copytree(tmp_path / "r", tmp_path / "as killed")
+                        raise Killed
+                    allowed[0] -= 1
+                return super().execute(sql, *rest)
+
+        for statements in range(2, 3 + len(store.SCHEMA)):  # those before are of the lock
+            allowed[0] = statements
+            monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **({"factory": Dying} | k)))
+            with pytest.raises(Killed), Store(tmp_path / "r"):
+                pass
+            monkeypatch.undo()
+            with Store(tmp_path / "as killed"):
+                pass
+            shutil.rmtree(tmp_path / "as killed")
+            shutil.rmtree(tmp_path / "r")
+
     def test_a_damaged_lock_names_the_lock(self, stored, capsys):
         fake, _ = stored
         (fake.parent / "r" / "results.lock").write_bytes(os.urandom(3000))

@@ -29,10 +29,10 @@ FILE = "results.sqlite"
 LOCK = "results.lock"
 VERSION = 2
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, point TEXT NOT NULL, state TEXT NOT NULL, seed INTEGER, "
+    "CREATE TABLE cells (key TEXT PRIMARY KEY, point TEXT NOT NULL, state TEXT NOT NULL, seed INTEGER, "
     "seconds REAL, finished TEXT, conditions INTEGER, digest TEXT, traceback TEXT, scalars TEXT, checksum BLOB, "
     "arrays BLOB)",
-    "CREATE TABLE IF NOT EXISTS conditions (id INTEGER PRIMARY KEY, facts TEXT UNIQUE)",
+    "CREATE TABLE conditions (id INTEGER PRIMARY KEY, facts TEXT UNIQUE)",
     f"PRAGMA user_version = {VERSION}",
 )
 _COLUMNS = "key, point, state, seed, seconds, finished, conditions, digest, traceback, scalars, checksum, arrays"
@@ -98,10 +98,10 @@ class Store:
                 self._writer = sqlite3.connect(self.file, timeout=30.0)
                 self._writer.text_factory = _text
                 self._writer.execute("PRAGMA trusted_schema = OFF")
-                _has_tables(self._writer, self.file)
-                for statement in SCHEMA:
-                    self._writer.execute(statement)
-                self._writer.commit()
+                if not _has_tables(self._writer, self.file):
+                    for statement in ("BEGIN IMMEDIATE", *SCHEMA):  # all of it or nothing, also after a kill
+                        self._writer.execute(statement)
+                    self._writer.commit()
                 sweep(self.folder)
         except BaseException:
             self.close()

@@ -89,7 +89,7 @@ def test_which_layouts_the_tests_below_go_through():
     shapes = {d: shape_of(d, sgd) for d in (1, 10, 100, 320, 321, 640, 1000)}
     assert [shapes[d].tile for d in shapes] == [32, 32, 2, 1, 1, 1, 1]
     assert [shapes[d].width for d in shapes] == [32, 320, 200, 320, 192, 320, 256]
-    assert [shapes[d].span for d in shapes] == [32, 8, 8, 4, 32, 32, 32]
+    assert [shapes[d].span for d in shapes] == [32, 4, 8, 4, 32, 32, 32]
     assert [shape_of(d, norm).width for d in (1000, 4096, 4100)] == [1000, 4096, 1024]
     assert shape_of(4100, norm).span == 1
 

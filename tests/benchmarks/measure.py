@@ -108,7 +108,7 @@ def sampler(rounds: int) -> dict[str, float]:
     from numba import njit
 
     from anisotropic.compiled import random
-    from anisotropic.simulation.loop import lanes
+    from anisotropic.simulation.layout import lanes_of_normals
 
     count, repeats = 256, 4000
 
@@ -118,7 +118,7 @@ def sampler(rounds: int) -> dict[str, float]:
             random.fill_normals(key[0], key[1], 0, i, *places, z[0], z[1], z[2], z[3])
 
     rng, z = np.random.Generator(np.random.SFC64(0)), np.empty((4, count))
-    key, places = random.key_words(0), lanes(count, 1, 1)
+    key, places = random.key_words(0), lanes_of_normals(count, 1, 1)
 
     def theirs():
         for _ in range(repeats):

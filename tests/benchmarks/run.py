@@ -75,7 +75,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
 
     import latency
-    from anisotropic.environment import environment
+    from anisotropic._support.environment import environment
 
     print("start-up, threads, memory, batches ...", file=sys.stderr, flush=True)
     report: dict = {"rounds": rounds, "start": latency.start_up(rounds)}

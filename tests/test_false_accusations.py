@@ -301,7 +301,7 @@ def test_an_update_rule_of_ones_own_does_not_become_another_by_its_name():
 # ---- batch rules that did not keep their promise ---------------------------------------------------------------------
 
 
-def tested(rule, *, optimizer=None, sigma=5.0, curvature=(1.0, 0.5), steps=600, replicas=16, **options):
+def with_rule(rule, *, optimizer=None, sigma=5.0, curvature=(1.0, 0.5), steps=600, replicas=16, **options):
     optimizer = optimizer or an.optimizers.adagrad(0.5, eps=0.5, preset="nonconvex")
     noise = an.noises.gaussian(np.full(len(curvature), sigma))
     return run_of(an.problems.quadratic(curvature), optimizer, steps, noise=noise, batch_size=rule, replicas=replicas,
@@ -311,7 +311,7 @@ def tested(rule, *, optimizer=None, sigma=5.0, curvature=(1.0, 0.5), steps=600, 
 @pytest.mark.parametrize(("floor", "kept"), [(1e-12, True), (1e-2, False), (1.0, False), (100.0, False)])
 def test_a_floor_that_acted_is_seen(floor, kept):
     """With floor 1e5 the bound was 0.0021 and 0.347 was measured: "violated", though the hypothesis had failed."""
-    run = tested(an.batching.coordinate_norm_test(0.5, floor, form="exact"), steps=10)
+    run = with_rule(an.batching.coordinate_norm_test(0.5, floor, form="exact"), steps=10)
     assert run.facts.batch_test_always_holds == kept
     verdict = an.verify(bounds.adagrad_strong_growth, run)
     assert (verdict.status != "not applicable") == kept and verdict.status != "violated"
@@ -320,7 +320,7 @@ def test_a_floor_that_acted_is_seen(floor, kept):
 def test_the_floor_of_the_audit_is_no_violation():
     rule = an.batching.coordinate_norm_test(0.5, 1e5, form="exact")
     made = an.optimizers.adagrad(5.0, eps=20.0, preset="nonconvex")
-    run = tested(rule, optimizer=made, sigma=20.0, curvature=(1.0,), steps=20_000, start=0.2)
+    run = with_rule(rule, optimizer=made, sigma=20.0, curvature=(1.0,), steps=20_000, start=0.2)
     verdict = an.verify(bounds.adagrad_strong_growth, run)
     assert verdict.status == "not applicable" and "neither a cap nor a floor" in verdict.reason
 
@@ -332,16 +332,16 @@ def test_a_cap_met_between_two_records_is_seen():
         options = {"optimizer": made, "sigma": 1.0, "curvature": (1.0,), "replicas": 1, "start": 1 + 0.1 * k, "seed": k}
         capped = an.batching.norm_test(0.9, form="exact", max_batch=30_000, shrink=True)
         free = an.batching.norm_test(0.9, form="exact", shrink=True)
-        few, more = (tested(capped, steps=12, records=n, **options).facts.batch_test_always_holds for n in (1, 12))
-        met = any(tested(free, steps=t, records=1, **options).batch_size[0, -1] > 30_000 for t in range(1, 13))
+        few, more = (with_rule(capped, steps=12, records=n, **options).facts.batch_test_always_holds for n in (1, 12))
+        met = any(with_rule(free, steps=t, records=1, **options).batch_size[0, -1] > 30_000 for t in range(1, 13))
         disagree += (few != more) + (few == met)
         broken += met
     assert disagree == 0 and 0 < broken < 25
 
 
 def test_a_test_that_is_not_asked_at_every_iteration_is_not_trusted():
-    assert not tested(an.batching.norm_test(0.5, form="exact", interval=2), steps=10).facts.batch_test_always_holds
-    assert not tested(an.batching.norm_test(0.5), steps=10).facts.batch_test_always_holds
+    assert not with_rule(an.batching.norm_test(0.5, form="exact", interval=2), steps=10).facts.batch_test_always_holds
+    assert not with_rule(an.batching.norm_test(0.5), steps=10).facts.batch_test_always_holds
 
 
 def test_the_inner_product_test_is_admitted_with_its_own_relative_noise():
@@ -352,7 +352,7 @@ def test_the_inner_product_test_is_admitted_with_its_own_relative_noise():
         (an.batching.noise_scale(4.0, form="exact"), 0.25),
         (an.batching.coordinate_norm_test(0.5, 1e-12, form="exact"), 1.01 * 0.25),
     ):
-        run = tested(rule, optimizer=made, sigma=1.0, steps=10)
+        run = with_rule(rule, optimizer=made, sigma=1.0, steps=10)
         assert run.facts.batch_test_always_holds and run.constants()["rho"] == pytest.approx(rho)
         verdict = an.verify(bounds.adagrad_norm_strong_growth, run, delta=0.1)
         assert verdict.status in ("not contradicted", "inconclusive"), verdict

@@ -9,19 +9,20 @@ from sympy import Eq, Le, Lt, sqrt
 import anisotropic as an
 from anisotropic.bounds import symbols as s
 
-KINKED, SMOOTH = an.problems.absolute(np.ones(4)), an.problems.quadratic(1 / np.arange(1.0, 11) ** 2)
+KINKED, SMOOTH = an.problems.absolute(1 / np.arange(1.0, 5)), an.problems.quadratic(1 / np.arange(1.0, 11) ** 2)
+R_OVER_G = 2.0 / np.linalg.norm(KINKED.gradient_bound)  # from the start (1, 1, 1, 1)
 
 
 # ---- a step size for the horizon
 textbook = an.Bound(
     "textbook", "mean_gap", "upper", s.R_norm * s.G_norm / sqrt(s.T), horizon=True,
     conditions=[Eq(s.uniform_step_size, s.R_norm / (s.G_norm * sqrt(s.T)))],
-    requires=an.Requires(optimizers="sgd", properties="convex"))  # fmt: skip
+    requires=an.Requires(optimizers="sgd", properties="convex"))
 
 
 def subgradient_run(N):
-    size = 1.0 / np.sqrt(N)  # here ||R|| = ||G|| = 2
-    return an.simulate(KINKED, an.optimizers.sgd(size), noise=an.noises.none(), start=1.0, steps=N, replicas=2)
+    method = an.optimizers.sgd(R_OVER_G / np.sqrt(N))
+    return an.simulate(KINKED, method, noise=an.noises.none(), start=1.0, steps=N, replicas=2)
 
 
 # ---- a schedule
@@ -36,11 +37,11 @@ def linear_decay(t, value, state, params):
 
 last_iterate = an.Bound(
     "last_iterate", "gap", "upper", s.R_norm * s.G_norm / sqrt(s.T + 1), horizon=True,
-    requires=an.Requires(optimizers="sgd", properties="convex", noises="none", schedule="linear_decay"))  # fmt: skip
+    requires=an.Requires(optimizers="sgd", properties="convex", noises="none", schedule="linear_decay"))
 
 
 def decaying_run(N):
-    schedule = an.Schedule("linear_decay", linear_decay, Decay(float(N)), step_size=1.0)  # ||R|| / ||G||
+    schedule = an.Schedule("linear_decay", linear_decay, Decay(float(N)), step_size=R_OVER_G)
     return an.simulate(KINKED, an.optimizers.sgd(schedule), noise=an.noises.none(), start=1.0, steps=N, replicas=2)
 
 
@@ -51,7 +52,7 @@ heavy_ball = an.Bound(
     {"curvature": m * s.L_max * s.R_norm**2 / (2 * s.T * (1 - m)),
      "step": (1 - m) * s.R_norm**2 / (2 * s.T * s.uniform_step_size)},
     conditions=[Lt(m, 1), Le(s.uniform_step_size, (1 - m) / s.L_max)],
-    requires=an.Requires(optimizers="heavy_ball", properties="convex", noises="none", box=False))  # fmt: skip
+    requires=an.Requires(optimizers="heavy_ball", properties="convex", noises="none", box=False))
 
 
 def heavy_ball_run(momentum, N=1000):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..intervals import Limits, t_limits
-from ..records import Run
+from ..records import Run, Verdict
 from .figures import title
 
 if TYPE_CHECKING:
@@ -84,14 +84,15 @@ def fitted(group: list[Run], measure: str, level: float) -> str:
 
 
 def draw_claim(
-    ax: Axes, group: list[Run], bound: Bound, form: str, constants: dict[str, Any], line: dict[str, Any], x: str
+    ax: Axes, group: list[Run], bound: Bound, verdict: Verdict, constants: dict[str, Any], line: dict[str, Any], x: str
 ) -> list[float]:
-    """The bound at each horizon with the constants of that run, and the exponent of this line."""
+    """The bound at each horizon with the constants of that run, the exponent of this line, and the smallest slack."""
     from ..evidence.horizons import claims_at
     from ..evidence.rates import exponent
 
-    values = claims_at(bound, form, group, constants)
+    values = claims_at(bound, verdict.form or None, group, constants)
     slope = exponent(np.array([run.steps[-1] for run in group], dtype=np.float64), values)
     at = positions(group, x)
-    ax.plot(at, values, **(line | {"label": rf"{line['label']}, $T^{{{slope:.2f}}}$"}))
+    label = rf"{line['label']}, $T^{{{slope:.2f}}}$: slack ×{verdict.slack:.3g}"
+    ax.plot(at, values, **(line | {"label": label}))
     return list(values)

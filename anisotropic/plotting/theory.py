@@ -126,7 +126,7 @@ def _several_horizons(
                 continue
             label = _named(bound, verdict) if len(groups) == 1 else f"{_named(bound, verdict)}, {title(name)}"
             line = {"color": looks[name]["color"], "linestyle": dashes[id(bound)], "label": label}
-            heights += draw_claim(ax, group, bound, verdict.form, constants, line, x)
+            heights += draw_claim(ax, group, bound, verdict, constants, line, x)
     _finish(ax, heights, measures, x, notes)
     return ax
 

@@ -133,13 +133,17 @@ class Verdict:
 
 
 def distinct(*numbers: float, least: int = 4) -> list[str]:
-    """The numbers as text with so many digits that the last one differs from all that it is not equal to.
+    """The numbers as text with so many digits that the last one differs from all that are not equal to it.
+
+    Numbers that agree to ten digits count as equal: they differ by rounding.
 
     >>> distinct(0.30000001, 0.3), distinct(2.0, 1.0)
     (['0.30000001', '0.3'], ['2', '1'])
     """
-    for digits in range(least, 18):
+    last = numbers[-1]
+    apart = [abs(x - last) > 1e-10 * abs(last) for x in numbers]
+    for digits in range(least, 13):
         texts = [f"{x:.{digits}g}" for x in numbers]
-        if all(text != texts[-1] for text, x in zip(texts, numbers, strict=True) if x != numbers[-1]):
-            return texts
-    return [repr(float(x)) for x in numbers]
+        if not any(text == texts[-1] for text, other in zip(texts, apart, strict=True) if other):
+            break
+    return texts

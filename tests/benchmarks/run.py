@@ -75,6 +75,7 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
 
     import latency
+
     from anisotropic._support.environment import environment
 
     print("start-up, threads, memory, batches ...", file=sys.stderr, flush=True)

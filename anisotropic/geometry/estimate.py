@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..records import count
+from ..records import FloatArray, count
 from .estimators import SignProbes, exact_entries
 from .order_statistics import ROUNDING, bounded_mean_interval, median_interval, ratio_of_ranges
 from .statistic import RMed, r_med
 
-FloatArray = NDArray[np.float64]
 #: Entries drawn for the median where the caller does not say.
 DEFAULT_ENTRIES = 200
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..intervals import quantile_ranks
 from .statistic import finite_entries
 
-FloatArray = NDArray[np.float64]
 #: Relative widening of every interval end: the rounding of sums of probes.
 ROUNDING = 1e-12
 

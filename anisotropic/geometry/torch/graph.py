@@ -12,18 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..._support.calling import spread
 from ..._support.names import nearest
+from ...records import FloatArray
 from .capture import Captured, capturing
 from .inputs import cast, check_finite, inputs_and_targets
 
-FloatArray = NDArray[np.float64]
 Loss = Callable[[Any, Any], torch.Tensor]
 
 

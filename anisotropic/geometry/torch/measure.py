@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from ...records import FloatArray
 from ..estimate import DEFAULT_ENTRIES, estimate_r_med
 from ..estimators import exact_entries
 from ..statistic import RMed, r_med as r_med_of
 from .graph import Loss, LossGraph, default_dtype, layer_names, no_gradient
 from .shortcuts import linear_diagonal
 
-FloatArray = NDArray[np.float64]
 #: An exact diagonal by units may take this many times the products of an estimate.
 UNITS_WORTH = 10
 

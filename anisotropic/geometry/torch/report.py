@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from ...records import FloatArray
 from ..statistic import RMed
 from .graph import Loss, default_dtype, first_derivatives, layer_names
 from .inputs import batch_length
 from .measure import r_med
 
-FloatArray = NDArray[np.float64]
 Interval = tuple[float, float]
 
 

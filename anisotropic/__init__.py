@@ -23,6 +23,7 @@ _MODULES = {
     "extras": "_support.extras",
     "geometry": "geometry",
     "intervals": "intervals",
+    "matrices": "compiled.matrices",
     "noises": "noises",
     "optimizers": "optimizers",
     "plotting": "plotting",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ._support.names import no_such_name
 from .compiled import random
 from .compiled.leaf import leaf
-from .records import FloatArray, Noise, count, float_parameter, float_vector, length
+from .records import FloatArray, Noise, count, float_parameter, float_vector, length, positive_semidefinite
 
 SECOND = 1 << 20  # first draw of a second binomial of the same coordinate and step
 
@@ -45,6 +45,19 @@ class Jumps(NamedTuple):
 
     sigma: FloatArray
     jump_probability: float
+
+
+class LeftNoise(NamedTuple):
+    """The root of the left covariance of one sample, divided by the root of the number of columns."""
+
+    factor: FloatArray
+
+
+class RankOne(NamedTuple):
+    """The root of the left covariance of one sample, and the unit vector of the rows."""
+
+    factor: FloatArray
+    direction: FloatArray
 
 
 class Phases(NamedTuple):
@@ -156,6 +169,32 @@ def drop_out(gradient, normals, batch_size, stream, params):
 
 
 @leaf
+def add_left(gradient, normals, batch_size, stream, params):
+    """Add Sigma Z / sqrt(n M) for a matrix Z of normals."""
+    m = params.factor.shape[0]
+    n = gradient.size // m
+    scale = 1.0 / math.sqrt(batch_size)
+    for i in range(m):
+        for k in range(m):
+            a = scale * params.factor[i, k]
+            for j in range(n):
+                gradient[i * n + j] += a * normals[k * n + j]
+
+
+@leaf
+def add_rank_one(gradient, normals, batch_size, stream, params):
+    """Add Sigma z v' / sqrt(M) for a vector z of normals."""
+    m, n = params.factor.shape[0], params.direction.shape[1]
+    scale = 1.0 / math.sqrt(batch_size)
+    for i in range(m):
+        total = 0.0
+        for k in range(m):
+            total += params.factor[i, k] * normals[k]
+        for j in range(n):
+            gradient[i * n + j] += scale * total * params.direction[0, j]
+
+
+@leaf
 def add_nothing(gradient, normals, batch_size, stream, params):
     """Leave the true gradient."""
 
@@ -171,6 +210,56 @@ def gaussian(sigma: ArrayLike) -> Noise:
     """
     s = _sigma(sigma)
     return Noise("gaussian", add_gaussian, Scale(s), sigma=s, law="gaussian", coordinatewise=True)
+
+
+def left_gaussian(left_noise: ArrayLike, columns: int) -> Noise:
+    """Normal noise for gradients that are m x n matrices: Sigma Z / sqrt(n), Z of independent standard normals.
+
+    Its left covariance E N N' is Sigma^2 for one sample.
+
+    Parameters
+    ----------
+    left_noise : array ``(m, m)``
+        Sigma: symmetric, positive semidefinite.
+    columns : int
+        n.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> an.noises.left_gaussian([[2.0, 0.0], [0.0, 1.0]], 4).sigma.tolist()
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
+    """
+    root, n = positive_semidefinite(left_noise, "left_noise"), count(columns, "columns")
+    sigma = np.repeat(np.sqrt((root**2).sum(axis=1) / n), n)
+    params = LeftNoise(root / math.sqrt(n))
+    return Noise("left_gaussian", add_left, params, sigma=sigma, law="gaussian", left_noise=root)
+
+
+def rank_one(left_noise: ArrayLike, direction: ArrayLike) -> Noise:
+    """Normal noise of rank one, Sigma z v' / \\|v\\|: the same left covariance Sigma^2 in a single direction of the rows.
+
+    Parameters
+    ----------
+    left_noise : array ``(m, m)``
+        Sigma: symmetric, positive semidefinite.
+    direction : array ``(n,)``
+        v, not zero.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> an.noises.rank_one([[2.0]], [3.0, 4.0]).sigma.tolist()
+    [1.2, 1.6]
+    """
+    root = positive_semidefinite(left_noise, "left_noise")
+    v = float_vector(direction, length(direction), "direction")
+    if not np.any(v):
+        raise ValueError("direction is zero; expected a vector (n,) with an entry that is not")
+    unit = v / np.linalg.norm(v)
+    sigma = np.outer(np.sqrt((root**2).sum(axis=1)), np.abs(unit)).ravel()
+    params = RankOne(root, np.ascontiguousarray(unit[None, :]))
+    return Noise("rank_one", add_rank_one, params, sigma=sigma, law="gaussian", left_noise=root)
 
 
 def rademacher(sigma: ArrayLike) -> Noise:

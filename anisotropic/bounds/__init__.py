@@ -56,6 +56,8 @@ _FAMILIES = {
         "convex_adagrad_free_hp",
     ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
+    "asgo": ("convex_asgo", "convex_left_sgd"),
+    "muon": ("nonconvex_muon",),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}

@@ -9,19 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
-from ..records import length, numbers
+from ..records import length, numbers, positive_semidefinite
+from .matrices import MatrixConstant
 from .symbols import Coordinate, constant_name
 
 
 class Constant(NamedTuple):
     """One constant: its meaning, whether zero is refused, the value it has when it is not given, whether it is one
-    number for each coordinate and nothing else, and what it stays below."""
+    number for each coordinate and nothing else, what it stays below, and whether it is a matrix."""
 
     meaning: str
     strict: bool = False
     default: float | None = None
     per_coordinate: bool = False
     below: float = np.inf
+    matrix: bool = False
 
 
 KNOWN: dict[str, Constant] = {
@@ -47,6 +49,17 @@ KNOWN: dict[str, Constant] = {
     "noise_bound": Constant("almost sure bound on one sample's error, |g_j - grad_j f|", per_coordinate=True),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
+    "left_smoothness": Constant("left smoothness L of a matrix parameter, Hessian(X, X) within +-tr(X' L X)", matrix=True),
+    "left_noise": Constant("root Sigma of the left covariance of one sample, E N N' <= Sigma^2", matrix=True),
+    "left_distance": Constant("displacement of the start, X X' for X = W_1 - W*", matrix=True),
+    "preconditioner": Constant("matrix that multiplies gradients from the left", matrix=True),
+    "D_op": Constant("bound on |W_t - W*| in the spectral norm"),
+    "L_op": Constant("smoothness in the spectral norm, the gradient in the nuclear norm"),
+    "momentum": Constant("decay of the average of gradients", default=0.0, below=1.0),
+    "nesterov": Constant("1 for Nesterov's direction, else 0", default=0.0),
+    "decay": Constant("decoupled weight decay", default=0.0),
+    "alignment": Constant("alpha with <X, O(X)> >= alpha |X|_*", strict=True, default=1.0),
+    "gain": Constant("phi with |O(X)|_op <= phi", strict=True, default=1.0),
     "d": Constant("number of coordinates", strict=True),
 }
 
@@ -89,6 +102,8 @@ def dimension(given: Mapping[str, Any]) -> int:
 
 def entry(name: str, value: Any) -> np.ndarray:
     """`value` as float64 of at most one axis: finite, not negative, and not zero where zero makes no sense."""
+    if name in KNOWN and KNOWN[name].matrix:
+        return positive_semidefinite(value, name)
     array = numbers(value, name, "a number or an array with one entry per coordinate")
     if array.ndim > 1 or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}; expected a number or a 1-d array, one entry per coordinate")
@@ -143,7 +158,9 @@ def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, 
             values[name] = size
             continue
         array = entry(name, given[name])
-        if isinstance(symbol, Coordinate):
+        if isinstance(symbol, MatrixConstant):
+            values[name] = array
+        elif isinstance(symbol, Coordinate):
             if array.size not in (1, size):
                 raise ValueError(f"{name} has {array.size} entries where another constant has {size}; make them agree")
             values[name] = np.broadcast_to(array, (size,))
@@ -153,4 +170,8 @@ def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, 
             raise ValueError(f"{name} differs between coordinates; expected one number for all of them")
         else:
             values[name] = float(array if array.ndim == 0 else array[0])
+    sizes = {name: len(v) for name, v in values.items() if np.ndim(v) == 2}
+    if len(set(sizes.values())) > 1:
+        told = sentence_list(f"{name} ({size}, {size})" for name, size in sizes.items())
+        raise ValueError(f"matrices of different sizes: {told}; expected one number of rows")
     return values

@@ -62,7 +62,7 @@ def step_size_symbol(expression: sympy.Basic) -> sympy.Symbol | None:
 
 def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy.Expr]]:
     """`expression` with every reduction replaced by a positive dummy, and the way back."""
-    back = {sympy.Dummy(positive=True): r for r in expression.atoms(s.total, s.largest)}
+    back = {sympy.Dummy(positive=True): r for r in s.reductions(expression)}
     return expression.xreplace({r: x for x, r in back.items()}), back
 
 

@@ -12,6 +12,7 @@ from . import symbols as s
 from .conditions import printed
 from .constants import KNOWN
 from .derive import StepRule, stationary_step_size
+from .matrices import MatrixConstant
 
 RELATION = {"upper": ("<=", r"\le"), "lower": (">=", r"\ge"), "equality": ("=", "=")}
 #: What a bound's claim about iterations is, by its field `horizon`.
@@ -42,7 +43,7 @@ class Statement(NamedTuple):
 def substituted(expression: sympy.Expr, values: Mapping[str, Any], digits: int = 6) -> sympy.Expr:
     """`expression` with each reduction and each scalar replaced by its number, where `values` holds its constants."""
     numbers = {}
-    for node in expression.atoms(s.total, s.largest):
+    for node in s.reductions(expression):
         needed, function = s.compiled((node,))
         if set(needed) <= set(values):
             numbers[node] = sympy.Float(float(function(*(values[name] for name in needed))[0]), digits)
@@ -50,7 +51,7 @@ def substituted(expression: sympy.Expr, values: Mapping[str, Any], digits: int =
     scalars = {}
     for symbol in reduced.free_symbols:
         value = values.get(s.constant_name(symbol))
-        if value is not None and not isinstance(symbol, s.Coordinate):
+        if value is not None and not isinstance(symbol, (s.Coordinate, MatrixConstant)):
             scalars[symbol] = sympy.Float(value, digits) if float(value) != int(value) else sympy.Integer(int(value))
     return reduced.xreplace(scalars)
 
@@ -96,7 +97,7 @@ def statement(of: Statement) -> str:
     for name in of.constants:
         known = KNOWN.get(name)
         default = "" if known is None or known.default is None else f" (default {known.default:g})"
-        lines += _wrapped("  " + f"{name:<12}", (known.meaning if known else "a constant of this bound") + default)
+        lines += _wrapped("  " + f"{name + ' ':<12}", (known.meaning if known else "a constant of this bound") + default)
     if of.source:
         lines += _wrapped("  source      ", of.source)
     return "\n".join(lines)

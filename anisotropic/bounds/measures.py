@@ -30,6 +30,7 @@ MEASURES: dict[str, Measure] = {
     "gradient_l1": Measure(_MEAN + r"\|\nabla f(w_t)\|_1", "(1/T) sum_{t=1..T} E |grad f(w_t)|_1"),
     "gradient_l2": Measure(_MEAN + r"\|\nabla f(w_t)\|_2", "(1/T) sum_{t=1..T} E |grad f(w_t)|_2"),
     "gradient_l2_squared": Measure(_MEAN + r"\|\nabla f(w_t)\|_2^2", "(1/T) sum_{t=1..T} E |grad f(w_t)|_2^2"),
+    "mean_gradient_nuclear": Measure(_MEAN + r"\|\nabla f(W_t)\|_*", "(1/T) sum_{t=1..T} E |grad f(W_t)|_*"),
 }
 
 

@@ -28,6 +28,8 @@ from sympy.printing.latex import LatexPrinter, greek_letters_set
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
+from .matrices import NUMERIC, Reduction
+
 #: Constants whose printed letter differs from their name in code.
 LETTERS = {"step_size": "eta", "eps": "epsilon"}
 _TYPESET = {
@@ -36,6 +38,18 @@ _TYPESET = {
     "noise_bound_j": "B_{j}",
     "jump_probability": "p",
     "first_phase": "n",
+    "left_smoothness": r"\mathcal{L}",
+    "raised": r"\mathcal{L}'",
+    "left_noise": r"\Sigma",
+    "left_distance": r"X X^{\top}",
+    "preconditioner": "P",
+    "D_op": r"D_{\mathrm{op}}",
+    "L_op": r"L_{\mathrm{op}}",
+    "alignment": r"\alpha",
+    "gain": r"\varphi",
+    "momentum": r"\beta",
+    "nesterov": r"\mathrm{nesterov}",
+    "decay": r"\lambda",
 }
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
@@ -204,6 +218,13 @@ delta = scalar("delta")
 rho = scalar("rho", nonnegative=True)
 theta = scalar("theta")
 beta = scalar("beta")
+D_op = scalar("D_op")
+L_op = scalar("L_op")
+momentum = scalar("momentum", nonnegative=True)
+nesterov = scalar("nesterov", nonnegative=True)
+decay = scalar("decay", nonnegative=True)
+alignment = scalar("alignment")
+gain = scalar("gain")
 jump_probability = scalar("jump_probability")
 first_phase = scalar("first_phase")
 d = scalar("d", integer=True, positive=True)
@@ -215,11 +236,16 @@ L_max, L0_max, L1_max, R_max, D_max, G_max, sigma_max = map(largest, (L, L0, L1,
 L_sum, L0_sum, L1_sum, R_sum, D_sum, G_sum, sigma_sum = map(total, (L, L0, L1, R, D, G, sigma))
 
 
+def reductions(expression: sympy.Basic) -> set[sympy.Expr]:
+    """The sums and maxima over coordinates, and the numbers made of matrices, in an expression."""
+    return expression.atoms(total, largest, Reduction)
+
+
 @lru_cache(maxsize=512)
 def compiled(expressions: tuple[sympy.Basic, ...]) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
     """The constants that `expressions` need, in order, and one NumPy function of them that returns all values."""
     found = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda s: s.name)
-    modules = [{"total": np.sum, "largest": np.max, "larger": np.maximum}, "numpy"]
+    modules = [{"total": np.sum, "largest": np.max, "larger": np.maximum} | NUMERIC, "numpy"]
     return tuple(map(constant_name, found)), sympy.lambdify(found, expressions, modules=modules)
 
 

@@ -36,7 +36,16 @@ _MEANINGS = {
     "M": "batch size",
     "step_size": "step_size",
     "eps": "epsilon",
+    "left_smoothness": "left smoothness",
+    "left_noise": "left covariance of the noise",
+    "left_distance": "displacement of the start from a minimizer",
+    "L_op": "smoothness in the spectral norm",
+    "D_op": "ball of the spectral norm around a minimizer",
+    "alignment": "certified alignment of the Newton-Schulz coefficients",
+    "gain": "certified gain of the Newton-Schulz coefficients",
 }
+#: Constants whose default is for calculations: of a run they are facts.
+_FACTS = ("momentum", "nesterov", "decay", "alignment", "gain")
 #: Update rules without an epsilon: for them, and them alone, an epsilon that is not known is zero.
 _WITHOUT_EPS = ("sgd", "heavy_ball", "sign_sgd")
 
@@ -64,6 +73,7 @@ def lacking(bound: Bound, form: str, known: Mapping[str, Any], run: Run) -> list
         names.append("rho")
     if "eps" in s.names(used) and "eps" not in known and run.facts.optimizer not in _WITHOUT_EPS:
         names.append("eps")
+    names += [n for n in sorted(s.names(used) & set(_FACTS)) if n not in known]
     return list(dict.fromkeys(names))
 
 

@@ -7,8 +7,8 @@ that the theorem is about, a start, and how long and how often to run. ``setups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,46 +17,11 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems
 from .._support.names import nearest
 from ..bounds.comparison import power_law
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
-from ..simulation.run import simulate
-from .verdicts import verify
+from ..records import FloatArray
+from .matrix_setups import MATRIX_SETUPS
+from .setup import Setup
 
-
-@dataclass(frozen=True)
-class Setup:
-    """A simulation that is ready to run and satisfies every hypothesis of its bound.
-
-    `constants` are what the bound needs and a run cannot know. Calling the setup simulates; keywords replace those of
-    `anisotropic.simulate`.
-    """
-
-    bound: Any
-    objective: Objective
-    optimizer: Optimizer
-    noise: Noise
-    start: Any
-    steps: int
-    batch_size: int | BatchRule = 1
-    replicas: int = 256
-    seed: int = 0
-    records: int = 40
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
-
-    def __call__(self, **changes: Any) -> Run:
-        """Simulate."""
-        options: dict[str, Any] = {
-            name: getattr(self, name) for name in ("start", "steps", "batch_size", "replicas", "seed", "records")
-        }
-        return simulate(self.objective, self.optimizer, noise=self.noise, **options | changes)
-
-    def verify(self, bound: Any = None, run: Run | None = None, **options: Any) -> Verdict:
-        """Simulate, unless a run is given, and verify the bound of this setup, or another one on the same run."""
-        return verify(bound or self.bound, run or self(), **dict(self.constants) | options)
-
-    def with_(self, **changes: Any) -> Setup:
-        """The same setup with other fields."""
-        return replace(self, **changes)
+__all__ = ["Setup", "convex_grid", "exact_bound", "exact_grid", "for_bound", "names", "nonconvex_grid"]
 
 
 DENSE, SPARSE = 0.0, 2.0
@@ -343,6 +308,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "nonconvex_adagrad_lower": _nonconvex_adagrad_lower,
     "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),
     "adagrad_strong_growth": partial(_strong_growth, "adagrad_strong_growth"),
+    **MATRIX_SETUPS,
 }
 
 

@@ -29,7 +29,7 @@ INTERVALS = ("auto", "t", "bounded")
 EQUALITY_REPLICAS = 4000
 EQUALITY_RECORDS = 5
 #: Constants whose vanishing may be what makes a single term vanish, in the order in which they are tried.
-_CAUSES = ("sigma", "eps", "rho", "G_star", "L", "L0", "Delta", "R", "G")
+_CAUSES = ("sigma", "eps", "rho", "G_star", "L", "L0", "Delta", "R", "G", "left_noise", "left_smoothness")
 
 
 class _Claim(NamedTuple):

@@ -1,13 +1,29 @@
-"""Which optimizers are there? Update rules on vectors, each with a lower-case factory."""
+"""Which optimizers are there? Update rules on vectors and on matrices, each with a lower-case factory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
 from .._support.names import no_such_name
+from .matrix import asgo, full_adagrad, left_sgd, muon, row_adagrad, shampoo
 from .vector import adagrad, adagrad_norm, adam, amsgrad, heavy_ball, rmsprop, sgd, sign_sgd
 
-__all__ = ["adagrad", "adagrad_norm", "adam", "amsgrad", "heavy_ball", "rmsprop", "sgd", "sign_sgd"]
+__all__ = [
+    "adagrad",
+    "adagrad_norm",
+    "adam",
+    "amsgrad",
+    "asgo",
+    "full_adagrad",
+    "heavy_ball",
+    "left_sgd",
+    "muon",
+    "rmsprop",
+    "row_adagrad",
+    "sgd",
+    "shampoo",
+    "sign_sgd",
+]
 
 if not TYPE_CHECKING:
 

@@ -8,6 +8,7 @@ from .._support.names import no_such_name
 from .generalized import cosh, double_well, exponential, power
 from .linear_tails import huber, log_cosh, pseudo_huber, softplus
 from .logistic import logistic_regression, noise_level
+from .matrices import kronecker, spectral_pseudo_huber
 from .nonconvex import cosine, geman_mcclure, quadratic_cosine, welsch
 from .nonsmooth import absolute
 from .quadratics import quadratic
@@ -22,6 +23,7 @@ __all__ = [
     "exponential",
     "geman_mcclure",
     "huber",
+    "kronecker",
     "log_cosh",
     "logistic_regression",
     "noise_level",
@@ -30,6 +32,7 @@ __all__ = [
     "quadratic",
     "quadratic_cosine",
     "softplus",
+    "spectral_pseudo_huber",
     "welsch",
 ]
 

@@ -5,12 +5,14 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
+from .batch_rule import BatchRule
 from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
 from .facts import Facts
-from .functions import module_level
-from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
+from .functions import module_level, takes_shape
+from .matrices import effective_rank, positive_semidefinite, shape_of, top_eigenvalues
+from .nouns import Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
-from .spread import initial_state, spread
+from .spread import initial_state, row_of, spread, with_shape
 from .verdict import TermCheck, Verdict
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Verdict",
     "box_bounds",
     "count",
+    "effective_rank",
     "float_parameter",
     "float_vector",
     "initial_state",
@@ -34,6 +37,12 @@ __all__ = [
     "load",
     "module_level",
     "numbers",
+    "positive_semidefinite",
+    "row_of",
     "seed_number",
+    "shape_of",
     "spread",
+    "takes_shape",
+    "top_eigenvalues",
+    "with_shape",
 ]

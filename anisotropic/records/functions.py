@@ -50,6 +50,11 @@ def takes(python: Callable, role: str, arguments: str) -> None:
         ) from None
 
 
+def takes_shape(measure: Callable) -> bool:
+    """Whether a measure takes the shape of the parameter as a fourth argument."""
+    return len(signature(getattr(measure, "py_func", measure)).parameters) == 4
+
+
 def parameters(params: Any, role: str) -> Any:
     """Refuse parameters that a compiled function cannot take as a record."""
     if isinstance(params, Mapping):

@@ -1,4 +1,4 @@
-"""What goes into a simulation? An objective, a noise, an optimizer with its schedule, and a batch rule.
+"""What goes into a simulation? An objective, a noise, an optimizer with its schedule (and a batch rule).
 
 A record is data: compiled functions, their parameters and what is certified about them. `ours` says that a factory of
 the package made it, so that the contract of a simulation need not probe it.
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length
-from .functions import module_level, parameters, takes
-from .vocabulary import FORMS, LAWS, PROPERTIES, one_of, words
+from .matrices import positive_semidefinite, shape_of, top_eigenvalues
+from .functions import module_level, parameters
+from .vocabulary import LAWS, PROPERTIES, one_of, words
 
 
 class NoParameters(NamedTuple):
@@ -25,7 +26,8 @@ class NoParameters(NamedTuple):
     unused: float = 0.0
 
 
-def _set(record: Any, **values: Any) -> None:
+def set_fields(record: Any, **values: Any) -> None:
+    """Set fields of a frozen record while it is made."""
     for name, value in values.items():
         object.__setattr__(record, name, value)
 
@@ -37,7 +39,7 @@ def _shown(values: Any) -> str:
     return low if low == high else f"{low}..{high}"
 
 
-def _ours() -> bool:
+def ours() -> bool:
     """Whether a module of the package makes the record; the frames are here, __post_init__, __init__, its caller."""
     return str(sys._getframe(3).f_globals.get("__name__", "")).partition(".")[0] == "anisotropic"
 
@@ -83,6 +85,13 @@ class Objective:
     coordinatewise : bool
         True if `value` is a sum over coordinates and `gradient` treats each coordinate by itself, both with nothing of
         `params` but numbers and arrays with one entry a coordinate: then replicas share a pass over coordinates.
+    shape : pair (m, n) or None
+        Where the parameter is an m x n matrix W: m n = d, and w holds its rows one after the other.
+    left_smoothness : array ``(m, m)`` or None
+        A positive semidefinite L with -tr(X' L X) <= Hessian(X, X) <= tr(X' L X) for every direction X.
+    spectral_smoothness : float or None
+        L_op with \\|grad f(X) - grad f(Y)\\|_* <= L_op \\|X - Y\\|_op in the nuclear and the spectral norm; by default the
+        sum of the min(m, n) largest eigenvalues of `left_smoothness`.
 
     Raises
     ------
@@ -108,17 +117,30 @@ class Objective:
     sample_gradient: Callable | None = None
     sample_sigma: FloatArray | None = None
     coordinatewise: bool = False
+    shape: tuple[int, int] | None = None
+    left_smoothness: FloatArray | None = None
+    spectral_smoothness: float | None = None
     ours: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         d = count(self.dim, "dim")
+        shape = None if self.shape is None else shape_of(self.shape, d)
+        left, spectral = self.left_smoothness, self.spectral_smoothness
+        if shape is None and (left is not None or spectral is not None):
+            raise ValueError(
+                "left_smoothness and spectral_smoothness are about matrices, and this objective has no shape; give "
+                "shape=(m, n) with m n = dim"
+            )
+        if left is not None and shape is not None:
+            left = positive_semidefinite(left, "left_smoothness", shape[0])
+            spectral = top_eigenvalues(left, min(shape)) if spectral is None else spectral
         module_level(self.value, "value", "w, params")
         module_level(self.gradient, "gradient", "w, params, out")
         if (self.sample_gradient is None) != (self.samples is None):
             raise ValueError("samples and sample_gradient belong together; give the number of rows and the function")
         if self.sample_gradient is not None:
             module_level(self.sample_gradient, "sample_gradient", "w, params, rows, out")
-            _set(self, samples=count(self.samples, "samples"))
+            set_fields(self, samples=count(self.samples, "samples"))
         properties = words(self.properties)
         for word in sorted(properties, key=str):
             one_of(word, PROPERTIES, "property")
@@ -134,9 +156,9 @@ class Objective:
                 f"minimizer[{j}] = {minimizer[j]:g} lies outside the box [{box[0][j]:g}, {box[1][j]:g}]; "
                 "give the minimizer over the box, or None"
             )
-        _set(
+        set_fields(
             self,
-            ours=_ours(),
+            ours=ours(),
             dim=d,
             params=parameters(self.params, "objective"),
             smoothness=smoothness,
@@ -149,11 +171,20 @@ class Objective:
             properties=properties,
             box=box,
             coordinatewise=bool(self.coordinatewise),
+            shape=shape,
+            left_smoothness=left,
+            spectral_smoothness=None if spectral is None else float_parameter(
+                spectral, "spectral_smoothness", strict=False
+            ),
         )
 
     def __repr__(self) -> str:
-        known = ("smoothness", "generalized_smoothness", "pl_constant", "gradient_bound", "minimizer", "minimum")
-        parts = [self.name, f"d={self.dim}", *(["box"] if self.box else []), *sorted(self.properties)]
+        known = (
+            "smoothness", "generalized_smoothness", "pl_constant", "gradient_bound", "minimizer", "minimum",
+            "left_smoothness", "spectral_smoothness",
+        )  # fmt: skip
+        size = f"d={self.dim}" if self.shape is None else f"shape={self.shape}"
+        parts = [self.name, size, *(["box"] if self.box else []), *sorted(self.properties)]
         return f"Objective({', '.join(parts)}; known: {', '.join(k for k in known if getattr(self, k) is not None)})"
 
 
@@ -183,6 +214,9 @@ class Noise:
         trajectories share a pass.
     replace : bool
         For law "rows": whether a minibatch is drawn with replacement.
+    left_noise : array ``(m, m)`` or None
+        For gradients that are m x n matrices: a positive semidefinite Sigma such that Sigma^2 dominates E N N', the
+        left covariance of one sample's error N.
     """
 
     name: str
@@ -196,15 +230,18 @@ class Noise:
     max_batch: int | None = None
     coordinatewise: bool = False
     replace: bool = True
+    left_noise: FloatArray | None = None
     ours: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        if self.left_noise is not None:
+            set_fields(self, left_noise=positive_semidefinite(self.left_noise, "left_noise"))
         module_level(self.apply, "noise", "gradient, normals, batch_size, stream, params")
         one_of(self.law, LAWS, "law")
         most = None if self.max_batch is None else count(self.max_batch, "max_batch")
         sigma = None if self.sigma is None else float_vector(self.sigma, length(self.sigma), "sigma", low=0.0)
         rho = float_parameter(self.rho, "rho", strict=False)
-        _set(self, ours=_ours(), params=parameters(self.params, "noise"), sigma=sigma, rho=rho, max_batch=most)
+        set_fields(self, ours=ours(), params=parameters(self.params, "noise"), sigma=sigma, rho=rho, max_batch=most)
 
     def __repr__(self) -> str:
         level = "" if self.sigma is None else f", sigma={_shown(self.sigma)}"
@@ -245,8 +282,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         module_level(self.factor, "schedule", "t, value, state, params")
-        _set(
-            self, ours=_ours(), params=parameters(self.params, "schedule"), slots=count(self.slots, "slots", low=0),
+        set_fields(
+            self, ours=ours(), params=parameters(self.params, "schedule"), slots=count(self.slots, "slots", low=0),
             step_size=_step_size(self.step_size),
         )  # fmt: skip
 
@@ -266,10 +303,12 @@ class Optimizer:
         iteration;
         t = 1, 2, ... counts updates.
     params : NamedTuple
+        One with a field `shape` says that the update works on matrices: `simulate` enters the (m, n) of the objective.
     step_size : float, array ``(d,)`` or Schedule
     state : mapping of str to number, array or function of d
         Name and initial value of each state vector, in the order of the rows of `state`. One named "accumulator" is
-        recorded (summed over coordinates) by every run.
+        recorded (summed over coordinates) by every run. A function may return several rows, ``(k, d)``; it is a
+        function of the shape (m, n) where the update works on matrices.
     settings : mapping
         What a theorem may ask about: "preset", "eps", "beta", "momentum", ...
     coordinatewise : bool
@@ -289,93 +328,16 @@ class Optimizer:
     def __post_init__(self) -> None:
         module_level(self.update, "update", "w, gradient, state, step_size, t, params")
         if not isinstance(self.step_size, Schedule):
-            _set(self, step_size=_step_size(self.step_size))
+            set_fields(self, step_size=_step_size(self.step_size))
         for what, given in (("state", self.state), ("settings", self.settings)):
             if not isinstance(given, Mapping):
                 raise TypeError(
                     f"{what} = {given!r}; expected a mapping of names, such as "
                     + ("{'momentum': 0.0}: name and initial value of each state vector" if what == "state" else "{}")
                 )
-        _set(self, ours=_ours(), params=parameters(self.params, "optimizer"))
+        set_fields(self, ours=ours(), params=parameters(self.params, "optimizer"))
 
     def __repr__(self) -> str:
         step_size = repr(self.step_size) if isinstance(self.step_size, Schedule) else _shown(self.step_size)
         settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
         return f"Optimizer({self.name}, step_size={step_size}{settings})"
-
-
-@dataclass(frozen=True, eq=False)
-class BatchRule:
-    """How the next batch is chosen from the gradient in hand.
-
-    Parameters
-    ----------
-    name : str
-    decide : function ``(batch, gradient, variance, projected_variance, population, t, history, params) -> float``
-        The wanted batch, written for Numba and compiled or not (`simulate` compiles it). `gradient` is the batch mean
-        and `variance` the variance of one sample in each coordinate, both ``(d,)``, `projected_variance` the variance
-        of the projections of samples onto `gradient`; `population` the rows of a finite sum or 0; `history` an array
-        ``(slots, d)`` of the rule's own, which starts at zero.
-    params : NamedTuple
-    start : int
-        First batch; at least 2 unless exact, since one sample has no variance.
-    max_batch : int or None
-        Cap, at least the start.
-    interval : int
-        Decide every so many iterations.
-    shrink : bool
-        Whether the batch may become smaller.
-    exact : bool
-        Whether `decide` gets the true gradient and variance in place of the batch's.
-    slots : int
-    form : str
-        Of "plug_in", "exact", "unbiased": what a theorem may ask about. "exact" and ``exact=True`` are the same.
-
-    Raises
-    ------
-    ValueError, TypeError
-        On a start, cap, interval or number of slots that makes no sense, an unknown form, or a function that takes
-        other arguments.
-    """
-
-    name: str
-    decide: Callable
-    params: Any = NoParameters()
-    _: KW_ONLY
-    start: int = 2
-    max_batch: int | None = None
-    interval: int = 1
-    shrink: bool = False
-    exact: bool = False
-    slots: int = 0
-    form: str = "plug_in"
-    ours: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        python = getattr(self.decide, "py_func", self.decide)
-        if not callable(python):
-            raise TypeError(f"decide = {python!r}; expected a function that returns the wanted batch")
-        takes(python, "decide", "batch, gradient, variance, projected_variance, population, t, history, params")
-        exact, form = self.exact or self.form == "exact", one_of(self.form, FORMS, "form")
-        if exact and form == "unbiased":
-            raise ValueError("exact=True and form='unbiased' contradict each other; choose one")
-        start, slots = count(self.start, "start"), count(self.slots, "slots", low=0)
-        if start < 2 and not exact:
-            raise ValueError(
-                f"start = {start}: the variance of a batch of one is not defined; start from at least 2, or use the "
-                "exact form"
-            )
-        if self.max_batch is not None and count(self.max_batch, "max_batch") < start:
-            raise ValueError(
-                f"max_batch = {self.max_batch} is below the start {start}; expected a cap of at least the start"
-            )
-        _set(
-            self, ours=_ours(), params=parameters(self.params, "batch rule"), start=start, slots=slots,
-            interval=count(self.interval, "interval"), shrink=bool(self.shrink), exact=exact,
-            form="exact" if exact else form,
-        )  # fmt: skip
-
-    def __repr__(self) -> str:
-        settings = self.params._asdict() if self.params != NoParameters() else {}
-        shown = {**settings, "form": self.form, "start": self.start, "max_batch": self.max_batch}
-        return f"BatchRule({self.name}{''.join(f', {k}={v!r}' for k, v in shown.items())})"

@@ -13,6 +13,7 @@ from ..compiled.disk import ready
 from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
 from ..records.vocabulary import OPTIMIZERS
 from .loop import columns as names_of_columns
+from .matrix_constants import matrix_constants
 
 
 def assemble(
@@ -135,4 +136,4 @@ def certified_constants(
         if name in optimizer.settings:
             value = optimizer.settings[name]
             known[name] = np.asarray(value) if isinstance(value, list) else value
-    return known
+    return known | matrix_constants(objective, optimizer, noise, start)

@@ -23,10 +23,13 @@ from ..records import (
     float_vector,
     initial_state,
     module_level,
+    row_of,
     spread,
+    with_shape,
 )
 from . import loop
 from .compatibility import largest_batch
+from .matrix_constants import check_matrices
 
 Measure = Callable[..., float]
 Words = NDArray[np.uint64]
@@ -55,7 +58,7 @@ class Lanes(NamedTuple):
     before the next. `separable` says that the gradient may be taken over any lanes at once, `together` that the update
     may; else each replica is given to them by itself. Of the lanes, in order: start, step size, box; the rows of the
     state for the lanes that are updated at once, one such piece after another. Of a block of normals: coordinate,
-    replica within the tile, and group of four steps.
+    replica within the tile, and group of four steps. `shape` is that of the parameter, (1, d) where it is a vector.
     """
 
     dim: int
@@ -72,6 +75,7 @@ class Lanes(NamedTuple):
     coordinate: Words
     replica: Words
     group: Words
+    shape: tuple[int, int]
 
 
 class Setting(NamedTuple):
@@ -143,7 +147,8 @@ def make_layout(
     measures, rows = measures or {}, noise.law == "rows"
     first_batch = rule.start if rule else int(batch_size)  # type: ignore[arg-type]
     cap = largest_batch(rule, objective, noise) if rule else first_batch
-    names = list(optimizer.state)
+    check_matrices(objective, optimizer, noise, start)
+    d, shape = objective.dim, objective.shape
     composed = loop.compose(*(module_level(f, f"measure {name!r}") for name, f in measures.items()))
     functions = (
         objective.value,
@@ -162,7 +167,7 @@ def make_layout(
     params = Params(
         spread(objective.params, lanes.dim, lanes.tile) if lanes.separable else objective.params,
         spread(noise.params, lanes.dim, lanes.tile),
-        spread(optimizer.params, lanes.dim, lanes.tile if lanes.together else 1),
+        spread(with_shape(optimizer.params, shape), lanes.dim, lanes.tile if lanes.together else 1),
         schedule.params if schedule else NoParameters(),
         rule.params if rule else NoParameters(),
         _sampling(rule, objective, noise, cap),
@@ -173,7 +178,7 @@ def make_layout(
         cap if rows else 0,
         schedule.slots if schedule else 1,
         _watched(optimizer),
-        names.index("accumulator") if "accumulator" in names else -1,
+        row_of(optimizer, d, shape, "accumulator"),
         rule.slots if rule else 0,
         noise.replace,
         means,
@@ -214,7 +219,7 @@ def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *,
     tile = 1 if alone or d > TOGETHER // 2 else 2 ** min(5, int(np.log2(1.5 * TOGETHER / d)))
     n, groups = tile * d, max(1, -(-TOGETHER // (tile * d)))
     width, span = (n, 4 * groups) if tile > 1 or n <= TOGETHER else _blocks(objective, optimizer, alone or whole)
-    state = np.tile(initial_state(optimizer, d), (1, tile))
+    state = np.tile(initial_state(optimizer, d, objective.shape), (1, tile))
     piece = width if optimizer.coordinatewise else d
     lo, hi = objective.box or (np.full(d, -np.inf), np.full(d, np.inf))
     coordinate, replica, group = lanes_of_normals(d, tile, groups)
@@ -233,6 +238,7 @@ def make_lanes(objective: Objective, optimizer: Optimizer, start: FloatArray, *,
         coordinate=coordinate,
         replica=replica[: groups * width],
         group=group[: groups * width],
+        shape=objective.shape or (1, d),
     )
 
 

@@ -19,6 +19,7 @@ from numba import njit
 from ..compiled.leaf import leaf
 from ..compiled.random import Stream, draw_rows
 from ..compiled.views import matrix, part, share
+from ..records import takes_shape
 
 #: Columns of the kernel's output at a record; then follow the user's measures, running means, and theirs.
 NOW = ("value", "average_value", "last_gradient_l2_squared", "accumulator", "batch_size", "samples")
@@ -67,16 +68,23 @@ def sum_of(x):
 
 @cache
 def compose(*measures):
-    """One function that writes every measure into `out`, or None; kept per process, since a closure compiles anew."""
+    """One function that writes every measure into `out`, or None; kept per process, since a closure compiles anew.
+
+    A measure takes (w, gradient, params), or the shape of the parameter besides.
+    """
     if not measures:
         return None
     before, last = compose(*measures[:-1]), measures[-1]
+    shaped = takes_shape(last)
 
     @leaf
-    def chain(w, gradient, params, out):
+    def chain(w, gradient, params, shape, out):
         if before is not None:
-            before(w, gradient, params, out[:-1])
-        out[-1] = last(w, gradient, params)
+            before(w, gradient, params, shape, out[:-1])
+        if shaped:
+            out[-1] = last(w, gradient, params, shape)
+        else:
+            out[-1] = last(w, gradient, params)
 
     return chain
 
@@ -203,7 +211,7 @@ def trajectories(
                         now[2 * tile + b] = l2_squared + (now[2 * tile + b] if low else 0.0)
                         now[(ahead + 1) * tile + b] = l1 + (now[(ahead + 1) * tile + b] if low else 0.0)
                         if measure is not None:
-                            measure(part(wb, b * segment, segment), gr, po, extra)
+                            measure(part(wb, b * segment, segment), gr, po, lanes.shape, extra)
                             for i in range(own):
                                 now[(6 + i) * tile + b] = now[(ahead + 4 + i) * tile + b] = extra[i]
                     for b in range(tile if recording else 0):

@@ -77,6 +77,7 @@ def curvature(land: Land) -> Iterator[tuple[str, str]]:
             break
     yield from _generalized(land)
     yield from _separable(land)
+    yield from _left(land)
 
 
 def _too_steep(L: FloatArray, dw: FloatArray, dg: FloatArray, noise: FloatArray, a: FloatArray) -> str:
@@ -95,6 +96,38 @@ def _too_steep(L: FloatArray, dw: FloatArray, dg: FloatArray, noise: FloatArray,
         f"is {factor:.6g} times what it allows. L must satisfy -diag(L) <= Hessian <= diag(L) in all directions, "
         "not one coordinate at a time; see an.smoothness.gershgorin"
     )
+
+
+def _left(land: Land) -> Iterator[tuple[str, str]]:
+    """tr(dG' L^+ dG) <= tr(dW' L dW) between two points, with directions turned toward the largest curvature."""
+    f = land.objective
+    if f.left_smoothness is None or f.shape is None:
+        return
+    values, vectors = np.linalg.eigh(f.left_smoothness)
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > 1e-12 * max(values[-1], 0.0))
+    flat = vectors[:, inverse == 0.0]
+    for a in land.points:
+        ga, noise = land.gradient(a).reshape(f.shape), gradient_rounding(land, a).reshape(f.shape)
+        v = (land.scale * land.rng.standard_normal(f.dim)).reshape(f.shape)
+        for reach in (1.0, 0.03, 0.03, 1e-3):
+            b = land.inside(a + reach / np.abs(v).max() * (land.scale.max() * v).ravel())
+            dg, dw = land.gradient(b).reshape(f.shape) - ga, (b - a).reshape(f.shape)
+            if not np.isfinite(dg).all():
+                continue
+            turned, room = vectors.T @ dg, np.abs(vectors.T) @ noise
+            left = float((inverse[:, None] * np.maximum(np.abs(turned) - room, 0.0) ** 2).sum())
+            right = float((np.maximum(values, 0.0)[:, None] * (vectors.T @ dw) ** 2).sum())
+            outside = flat.size > 0 and bool((np.abs(flat.T @ dg) > np.abs(flat.T) @ noise).any())
+            if left > right * (1.0 + MARGIN) ** 2 or outside:
+                factor = "infinitely many" if outside or right == 0.0 else f"{np.sqrt(left / right):.6g}"
+                yield "left_smoothness", (
+                    f"left_smoothness is too small: near w = {shown(a)} the curvature along one direction is {factor} "
+                    "times what it allows. L must satisfy -tr(X' L X) <= Hessian(X, X) <= tr(X' L X) for every X; see "
+                    "an.smoothness.left"
+                )
+                return
+            change = (vectors * inverse) @ turned
+            v = change if np.abs(change).max() > 0.0 else v
 
 
 def _generalized(land: Land) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ...records import FloatArray, Objective
+from ...records import FloatArray, Objective, takes_shape
 from .findings import Finding
 from .guarded import Fault, Guarded
 from .objective import LARGE, Landscape
@@ -19,13 +19,14 @@ def check_measure(
     """Everything found wrong with a measure, at points of its objective."""
     land = Landscape(objective, 2, start, seed)
     guarded = Guarded(measure, "measure", large=land.size > LARGE)
+    shape = {"shape": objective.shape or (1, objective.dim)} if takes_shape(measure) else {}
     name = f"measure '{name or guarded.name}'"
     try:
         for w in land.points:
             gradient = land.gradient(w)
             if not np.isfinite(gradient).all():
                 continue
-            value = guarded.number(w=w, gradient=gradient, params=objective.params)
+            value = guarded.number(w=w, gradient=gradient, params=objective.params, **shape)
             if math.isnan(value):
                 yield Finding(name, "finite", f"it is NaN at w = {w[:4].tolist()}, where the gradient is finite")
                 return

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ...records import FloatArray, Optimizer, Schedule, float_vector, initial_state, spread
+from ...records import FloatArray, Optimizer, Schedule, float_vector, initial_state, spread, with_shape
 from .findings import Finding, shown
 from .guarded import Fault, Guarded, promised
 
 #: A vector longer than this is not interpreted; nothing about an update depends on it.
 LONGEST = 512
+
+Shape = tuple[int, int] | None
 
 
 def sizes(given: Iterable[Any], dim: int | None) -> list[int]:
@@ -26,23 +28,34 @@ def sizes(given: Iterable[Any], dim: int | None) -> list[int]:
     return sorted({1, 3, 5} | ({dim} if dim is not None and dim <= LONGEST else set()))
 
 
-def declared_state(optimizer: Optimizer, dim: int) -> FloatArray:
+def declared_state(optimizer: Optimizer, dim: int, shape: Shape) -> FloatArray:
     """The state as the record declares it, shape ``(slots, dim)``."""
     try:
-        return initial_state(optimizer, dim)
+        return initial_state(optimizer, dim, shape)
     except ValueError as error:
         raise Fault("state", f"{error}, since d = {dim}") from None
     except Exception as error:
         raise Fault("state", f"an initial state of d = {dim} raises {type(error).__name__}: {error}") from None
 
 
-def check_optimizer(optimizer: Optimizer, dim: int | None = None, seed: int = 0) -> Iterator[Finding]:
-    """Everything found wrong with an optimizer, used in `dim` coordinates where that is known."""
+def shapes(optimizer: Optimizer, given: Iterable[Any], dim: int | None, shape: Shape) -> list[tuple[int, Shape]]:
+    """Numbers of coordinates to try, with the shapes of matrices where the update works on them."""
+    if "shape" not in optimizer.params._fields:
+        return [(d, None) for d in sizes(given, dim)]
+    tried = [shape] if shape is not None else [(1, 1), (2, 3), (3, 3)]
+    return [(m * n, (m, n)) for m, n in tried]
+
+
+def check_optimizer(
+    optimizer: Optimizer, dim: int | None = None, seed: int = 0, shape: Shape = None
+) -> Iterator[Finding]:
+    """Everything found wrong with an optimizer, used in `dim` coordinates, or at a `shape`, where that is known."""
     name = f"optimizer '{optimizer.name}'"
     base = optimizer.step_size.step_size if isinstance(optimizer.step_size, Schedule) else optimizer.step_size
-    for d in sizes((*optimizer.params, *optimizer.state.values(), base), dim):
+    fields = [value for field, value in optimizer.params._asdict().items() if field != "shape"]
+    for d, at in shapes(optimizer, (*fields, *optimizer.state.values(), base), dim, shape):
         try:
-            found = list(_check(optimizer, d, base, seed))
+            found = list(_check(optimizer, d, base, seed, at))
         except Fault as fault:
             found = [(fault.rule, fault.sentence + _slots(optimizer, fault))]
         yield from (Finding(name, rule, sentence) for rule, sentence in found)
@@ -60,18 +73,19 @@ def _slots(optimizer: Optimizer, fault: Fault) -> str:
 class _Trial:
     """One optimizer on checked arrays: the same gradients for every way of cutting the coordinates."""
 
-    def __init__(self, optimizer: Optimizer, dim: int, base: Any, seed: int) -> None:
+    def __init__(self, optimizer: Optimizer, dim: int, base: Any, seed: int, shape: Shape) -> None:
         self.optimizer, self.dim, rng = optimizer, dim, np.random.default_rng(seed)
         self.update = Guarded(optimizer.update, "update", ("w", "gradient", "state"))
         self.start, self.gradients = rng.uniform(-1.0, 1.0, dim), rng.standard_normal((5, dim))
         self.step_size = float_vector(base, dim, "step_size")
-        self.state = declared_state(optimizer, dim)
+        self.state = declared_state(optimizer, dim, shape)
+        self.params = with_shape(optimizer.params, shape)
 
     def run(self, times: int = 1, cut: slice = slice(None)) -> list[FloatArray]:
         """Iterates of `times` joined replicas, restricted to the coordinates `cut`."""
         w, step_size = (np.tile(v[cut], times) for v in (self.start, self.step_size))
         state = np.tile(self.state[:, cut], (1, times))
-        params = spread(self.optimizer.params, self.dim, times, cut)
+        params = spread(self.params, self.dim, times, cut)
         seen = []
         for t, gradient in enumerate(self.gradients, 1):
             g = np.concatenate([(gradient * (1.0 + k))[cut] for k in range(times)])
@@ -80,8 +94,8 @@ class _Trial:
         return seen
 
 
-def _check(optimizer: Optimizer, dim: int, base: Any, seed: int) -> Iterator[tuple[str, str]]:
-    trial = _Trial(optimizer, dim, base, seed)
+def _check(optimizer: Optimizer, dim: int, base: Any, seed: int, shape: Shape) -> Iterator[tuple[str, str]]:
+    trial = _Trial(optimizer, dim, base, seed, shape)
     path = trial.run()
     for t, w in enumerate(path, 1):
         if not np.isfinite(w).all():

@@ -58,14 +58,14 @@ def check(noun: Any, *others: Any, points: int | ArrayLike = 4, seed: int = 0) -
     ['smoothness']
     """
     objective = next((o for o in others if isinstance(o, Objective)), None)
-    dim = objective.dim if objective is not None else None
+    dim, shape = (objective.dim, objective.shape) if objective is not None else (None, None)
     given: Any = points if np.ndim(points) else count(points, "points")
     if isinstance(noun, Objective):
         return Findings(check_objective(noun, given, seed=seed))
     if isinstance(noun, Noise):
         return Findings(check_noise(noun, dim, seed))
     if isinstance(noun, Optimizer):
-        return Findings([*check_optimizer(noun, dim, seed), *_schedule(noun, None)])
+        return Findings([*check_optimizer(noun, dim, seed, shape), *_schedule(noun, None)])
     if isinstance(noun, Schedule):
         return Findings(check_schedule(noun))
     if isinstance(noun, BatchRule):
@@ -94,7 +94,7 @@ def require(
     """
     found = [
         *_objective(objective, start),
-        *_once(optimizer, optimizer.update, objective, lambda: check_optimizer(optimizer, objective.dim)),
+        *_once(optimizer, optimizer.update, objective, lambda: check_optimizer(optimizer, objective.dim, shape=objective.shape)),
         *_schedule(optimizer, objective, steps),
         *_once(noise, noise.apply, objective, lambda: check_noise(noise, objective.dim)),
     ]
@@ -155,4 +155,5 @@ def _layout(noun: Any, objective: Objective) -> tuple[Any, ...]:
 
     flags = tuple(getattr(noun, name, None) for name in ("coordinatewise", "slots", "law", "exact"))
     arrays = any(isinstance(v, np.ndarray) for v in noun.params) or isinstance(noun, Objective)
-    return shapes_of(noun.params), flags, tuple(getattr(noun, "state", ())), objective.dim if arrays else None
+    at = (objective.dim if arrays else None, objective.shape if "shape" in noun.params._fields else None)
+    return shapes_of(noun.params), flags, tuple(getattr(noun, "state", ())), at

@@ -237,7 +237,7 @@ def left_gaussian(left_noise: ArrayLike, columns: int) -> Noise:
 
 
 def rank_one(left_noise: ArrayLike, direction: ArrayLike) -> Noise:
-    """Normal noise of rank one, Sigma z v' / \\|v\\|: the same left covariance Sigma^2 in a single direction of the rows.
+    """Normal noise of rank one, Sigma z v' / \\|v\\|: the left covariance Sigma^2 in a single direction of the rows.
 
     Parameters
     ----------

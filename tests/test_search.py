@@ -97,10 +97,11 @@ def test_optimizer_that_the_family_does_not_know_is_refused():
 def test_points_of_the_family_lie_inside_the_assumptions_often_enough(name):
     """Without simulating: the objective, noise and optimizer of random points are what the bound asks for."""
     bound, generator = bounds[name], np.random.default_rng(0)
-    axes = families.HUBER.axes(bound)
+    family = families.family_of(bound)
+    axes = family.axes(bound)
     low, high = np.array(list(axes.values())).T
     for x in low + (high - low) * generator.random((5, low.size)):
-        setup = families.HUBER.build(bound, dict(zip(axes, x, strict=True)))
+        setup = family.build(bound, dict(zip(axes, x, strict=True)))
         assert setup.optimizer.name in bound.requires.optimizers
         assert bound.requires.properties <= setup.objective.properties | {"interior minimizer"}
         assert bound.requires.box is None or (setup.objective.box is not None) == bound.requires.box

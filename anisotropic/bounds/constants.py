@@ -49,7 +49,7 @@ KNOWN: dict[str, Constant] = {
     "noise_bound": Constant("almost sure bound on one sample's error, |g_j - grad_j f|", per_coordinate=True),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
-    "left_smoothness": Constant("left smoothness L of a matrix parameter, Hessian(X, X) within +-tr(X' L X)", matrix=True),
+    "left_smoothness": Constant("left smoothness of a matrix, Hessian(X, X) within +-tr(X' L X)", matrix=True),
     "left_noise": Constant("root Sigma of the left covariance of one sample, E N N' <= Sigma^2", matrix=True),
     "left_distance": Constant("displacement of the start, X X' for X = W_1 - W*", matrix=True),
     "preconditioner": Constant("matrix that multiplies gradients from the left", matrix=True),

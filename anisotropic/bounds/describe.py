@@ -97,7 +97,8 @@ def statement(of: Statement) -> str:
     for name in of.constants:
         known = KNOWN.get(name)
         default = "" if known is None or known.default is None else f" (default {known.default:g})"
-        lines += _wrapped("  " + f"{name + ' ':<12}", (known.meaning if known else "a constant of this bound") + default)
+        meaning = known.meaning if known else "a constant of this bound"
+        lines += _wrapped("  " + f"{name + ' ':<12}", meaning + default)
     if of.source:
         lines += _wrapped("  source      ", of.source)
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """How do matrices enter a bound? Symbols for positive semidefinite matrices, and the numbers that are made of them.
 
-A `MatrixConstant` never stands alone in a term: it occurs inside `trace`, `inner`, ... which are numbers. What depends on
-nothing but numbers moves out, so that a bound can be differentiated and solved for its step size as usual.
+A `MatrixConstant` never stands alone in a term: it occurs inside `trace`, `inverse_trace`, ... which are numbers, so
+that a bound can be differentiated and solved for its step size as usual.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What is known for Muon without convexity? A bound on the mean nuclear norm of the gradient, for any momentum.
 
-Statement and proof: docs/theory/nonconvex_muon.md. A Newton-Schulz iteration enters by two certified numbers, `alignment`
-and `gain`, which are 1 for the exact polar factor; momentum enters by the weights of past gradients in a direction.
+Statement and proof: docs/theory/nonconvex_muon.md. A Newton-Schulz iteration enters by two certified numbers,
+`alignment` and `gain`, which are 1 for the exact polar factor; momentum enters by the weights of past gradients in a
+direction.
 """
 
 from __future__ import annotations

@@ -97,14 +97,16 @@ REFERENCES: dict[str, dict[str, str]] = {
         "eprint": "2402.11215",
     },
     "an2025asgo": {
-        "author": "An, Kang and Liu, Yuxing and Pan, Rui and Ren, Yi and Ma, Shiqian and Goldfarb, Donald and Zhang, Tong",
+        "author": "An, Kang and Liu, Yuxing and Pan, Rui and Ren, Yi and Ma, Shiqian and Goldfarb, Donald and "
+        "Zhang, Tong",
         "title": "{ASGO}: Adaptive Structured Gradient Optimization",
         "year": "2025",
         "eprint": "2503.20762",
     },
     "kovalev2025muon": {
         "author": "Kovalev, Dmitry",
-        "title": "Understanding Gradient Orthogonalization for Deep Learning via Non-{Euclidean} Trust-Region Optimization",
+        "title": "Understanding Gradient Orthogonalization for Deep Learning via Non-{Euclidean} Trust-Region "
+        "Optimization",
         "year": "2025",
         "eprint": "2503.12645",
     },

@@ -1,8 +1,8 @@
 """What does a Newton-Schulz iteration do to singular values? Coefficient sets, and two certified numbers of each.
 
 An iteration maps X / |X|_F = sum x_i u_i v_i' to sum phi(x_i) u_i v_i', with phi a composition of odd polynomials
-a x + b x^3 + c x^5. Two numbers say what it is worth: phi_max, the largest value on [0, 1], and alpha(r), a lower bound of
-<X, O(X)> / |X|_* over all matrices of rank at most r; both are 1 for the exact polar factor.
+a x + b x^3 + c x^5. Two numbers say what it is worth: phi_max, the largest value on [0, 1], and alpha(r), a lower
+bound of <X, O(X)> / |X|_* over all matrices of rank at most r; both are 1 for the exact polar factor.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ..bounds.measures import observe
 from ..bounds.theorem import Bound
 from ..intervals import Interval, Limits, quantile_limits, t_limits
 from ..records import FloatArray, Run, count
-from .families import HUBER, Family, Instance, instance_from, load_instance
+from .families import Family, Instance, family_of, instance_from, load_instance
 from .verdicts import ROUNDING, known_constants, unmet
 
 __all__ = ["Instance", "TermNeed", "WorstCase", "load_instance", "mutation_table", "search_worst_case"]
@@ -215,7 +215,7 @@ def search_worst_case(
     bound : Bound
     family : Family or None
         Where to search; None takes pseudo-Huber functions with two-point noise: profiles of curvature, noise and
-        start, width, skewness, T, M, step.
+        start, width, skewness, T, M, step; for bounds on matrices the same with singular values.
     budget : int
         Simulations in the search; the finalists come on top.
     seed : int
@@ -243,7 +243,7 @@ def search_worst_case(
     True
     """
     _check_writable(path)
-    instance = _Search(bound, family or HUBER, seed).worst(count(budget, "budget"))
+    instance = _Search(bound, family or family_of(bound), seed).worst(count(budget, "budget"))
     score = _measured(instance, FINAL_REPLICAS, seed + 2, level)[""]
     if path is not None:
         instance.save(path)
@@ -291,7 +291,7 @@ def mutation_table(
 
 def _needs(bound: Bound, budget: int, seed: int, level: float) -> list[TermNeed]:
     """Rows of a bound. What was found for one term may serve another one better than its own search did."""
-    search = _Search(bound, HUBER, seed)
+    search = _Search(bound, family_of(bound), seed)
     found = [search.worst(budget)]
     terms = list(dict.fromkeys(term for scores in search.tried.values() for term in scores))
     for term in terms[1:]:

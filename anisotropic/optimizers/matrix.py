@@ -1,8 +1,8 @@
 """Which update rules act on matrices? Each: a compiled leaf, its parameters, and a lower-case factory.
 
 They see the parameter as W = w.reshape((m, n)) of the objective's shape and need no kernel of their own: what they keep
-and the room they work in are rows of the state. With side "right" a rule works on W'. The projection of ASGO onto a ball
-in the spectral norm is taken in the metric of its accumulator, where clipping singular values would be wrong.
+and the room they work in are rows of the state. With side "right" a rule works on W'. The projection of ASGO onto a
+ball in the spectral norm is taken in the metric of its accumulator, where clipping singular values would be wrong.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _identity(value: float, dim: int) -> FloatArray:
     """`value` times the identity in d coordinates."""
     if dim > LARGEST_FULL:
         raise ValueError(
-            f"full-matrix AdaGrad keeps a {dim} x {dim} matrix; it is meant for at most {LARGEST_FULL} coordinates: use "
-            "asgo, which keeps one of the rows alone"
+            f"full-matrix AdaGrad keeps a {dim} x {dim} matrix; it is meant for at most {LARGEST_FULL} coordinates: "
+            "use asgo, which keeps one of the rows alone"
         )
     return value * np.eye(dim)
 
@@ -186,8 +186,8 @@ def asgo(
     step_size : float, array ``(d,)`` or schedule
     eps : float
     side : {"left", "right"}
-        "right" accumulates G' G and multiplies from the right; it is the same method on W'. The matrix has m (left) or n
-        (right) rows: take the smaller side, unless the geometry says otherwise.
+        "right" accumulates G' G and multiplies from the right; it is the same method on W'. The matrix has m (left) or
+        n (right) rows: take the smaller side, unless the geometry says otherwise.
     ball : radius, or pair (center, radius), optional
         Iterates stay where the largest singular value of W - center is at most the radius. The projection is taken in
         the metric of V^(1/2) + eps I and proved at every step (Fejer); clipping singular values would break the regret

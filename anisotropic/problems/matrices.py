@@ -1,9 +1,9 @@
 """Objectives whose parameter is a matrix W (m, n), with a certified left smoothness L.
 
-For every direction X, -tr(X' L X) <= Hessian(X, X) <= tr(X' L X). The formulas: for tr((W - C)' A (W - C) B) / 2 the least
-such L, in the order of symmetric matrices, is lambda_max(B) A. For a sum of phi over the singular values of A^(1/2) (W - C),
-with phi even and |phi''| <= c, it is c A: the Hessian of a function of singular values has the eigenvalues phi''(s_i),
-(phi'(s_i) +- phi'(s_j)) / (s_i +- s_j) and phi'(s_i) / s_i, all of them means of phi''.
+For every direction X, -tr(X' L X) <= Hessian(X, X) <= tr(X' L X). The formulas: for tr((W - C)' A (W - C) B) / 2 the
+least such L, in the order of symmetric matrices, is lambda_max(B) A. For a sum of phi over the singular values of
+A^(1/2) (W - C), with phi even and |phi''| <= c, it is c A: the Hessian of a function of singular values has the
+eigenvalues phi''(s_i), (phi'(s_i) +- phi'(s_j)) / (s_i +- s_j) and phi'(s_i) / s_i, all of them means of phi''.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ def kronecker(A: ArrayLike, B: ArrayLike | None = None, *, center: ArrayLike = 0
     -------
     Objective
         With shape (m, n); left smoothness lambda_max(B) A, the least there is; spectral smoothness
-        sum_i lambda_i(A) lambda_i(B) over eigenvalues in falling order, which is attained; Gershgorin's diagonal for the
-        theorems on vectors. There is no box: ASGO has a ball of its own.
+        sum_i lambda_i(A) lambda_i(B) over eigenvalues in falling order, which is attained; Gershgorin's diagonal for
+        the theorems on vectors. There is no box: ASGO has a ball of its own.
 
     Raises
     ------
@@ -254,8 +254,9 @@ def spectral_pseudo_huber(A: ArrayLike, delta: float, *, c: float = 1.0, center:
     root = np.ascontiguousarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
     centre = _centre(center, len(matrix_a), None)
     left = curvature * matrix_a
+    params = Spectral(root, curvature, width, centre)
     return Objective(
-        "spectral pseudo-Huber", centre.size, spectral_value, spectral_gradient, Spectral(root, curvature, width, centre),
+        "spectral pseudo-Huber", centre.size, spectral_value, spectral_gradient, params,
         smoothness=_diagonal(left, np.eye(centre.shape[1])), minimizer=centre.ravel(), minimum=0.0,
         properties=frozenset({"convex", "interior minimizer"}), shape=centre.shape, left_smoothness=left,
         spectral_smoothness=top_eigenvalues(left, min(centre.shape)),

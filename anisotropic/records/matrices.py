@@ -1,4 +1,4 @@
-"""Is a matrix constant what it should be? Shapes of parameters, positive semidefinite matrices, and their one number."""
+"""Is a matrix constant what it should be? Shapes of parameters and positive semidefinite matrices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def shape_of(shape: Any, dim: int) -> tuple[int, int]:
         raise ValueError(f"shape = {shape!r}; expected a pair (m, n) of whole numbers with m n = dim = {dim}")
     rows, columns = count(shape[0], "shape[0]"), count(shape[1], "shape[1]")
     if rows * columns != dim:
-        raise ValueError(f"shape = ({rows}, {columns}) has {rows * columns} entries, but dim = {dim}; expected m n = dim")
+        size = rows * columns
+        raise ValueError(f"shape = ({rows}, {columns}) has {size} entries, but dim = {dim}; expected m n = dim")
     return rows, columns
 
 

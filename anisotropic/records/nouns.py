@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length
-from .matrices import positive_semidefinite, shape_of, top_eigenvalues
 from .functions import module_level, parameters
+from .matrices import positive_semidefinite, shape_of, top_eigenvalues
 from .vocabulary import LAWS, PROPERTIES, one_of, words
 
 
@@ -90,8 +90,8 @@ class Objective:
     left_smoothness : array ``(m, m)`` or None
         A positive semidefinite L with -tr(X' L X) <= Hessian(X, X) <= tr(X' L X) for every direction X.
     spectral_smoothness : float or None
-        L_op with \\|grad f(X) - grad f(Y)\\|_* <= L_op \\|X - Y\\|_op in the nuclear and the spectral norm; by default the
-        sum of the min(m, n) largest eigenvalues of `left_smoothness`.
+        L_op with \\|grad f(X) - grad f(Y)\\|_* <= L_op \\|X - Y\\|_op in the nuclear and the spectral norm; by default
+        the sum of the min(m, n) largest eigenvalues of `left_smoothness`.
 
     Raises
     ------

@@ -38,8 +38,8 @@ def check_matrices(objective: Objective, optimizer: Optimizer, noise: Noise, sta
         return
     if objective.box is not None:
         raise ValueError(
-            "asgo has a ball of its own, ball=; clipping its iterates to a box is a projection in another metric, which "
-            "no theorem covers: give the objective no box"
+            "asgo has a ball of its own, ball=; clipping its iterates to a box is a projection in another metric, "
+            "which no theorem covers: give the objective no box"
         )
     ball = _ball(optimizer)
     if ball is None:
@@ -50,8 +50,8 @@ def check_matrices(objective: Objective, optimizer: Optimizer, noise: Noise, sta
     distance = float(np.linalg.norm(start.reshape(shape) - centre, 2))
     if distance > radius * (1.0 + ROUNDING):
         raise ValueError(
-            f"the start lies {distance:g} from the ball's center in the spectral norm, outside of the radius {radius:g}; "
-            "start inside it, or take a larger ball"
+            f"the start lies {distance:g} from the ball's center in the spectral norm, outside of the radius "
+            f"{radius:g}; start inside it, or take a larger ball"
         )
 
 

@@ -92,9 +92,10 @@ def require(
 
     A function is looked at once for each layout of its parameters, the constants of an objective once a record.
     """
+    d, shape = objective.dim, objective.shape
     found = [
         *_objective(objective, start),
-        *_once(optimizer, optimizer.update, objective, lambda: check_optimizer(optimizer, objective.dim, shape=objective.shape)),
+        *_once(optimizer, optimizer.update, objective, lambda: check_optimizer(optimizer, d, shape=shape)),
         *_schedule(optimizer, objective, steps),
         *_once(noise, noise.apply, objective, lambda: check_noise(noise, objective.dim)),
     ]

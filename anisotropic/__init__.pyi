@@ -18,7 +18,7 @@ from ._support import extras as extras
 from ._support.environment import show_versions as show_versions
 from ._support.extras import MissingExtra as MissingExtra
 from .bounds import Bound as Bound, Requires as Requires, Source as Source
-from .compiled import random as random
+from .compiled import matrices as matrices, random as random
 from .compiled.leaf import leaf as leaf
 from .evidence import certified as certified, certify as certify, exact as exact, setups as setups
 from .evidence.entries import Race as Race

@@ -9,10 +9,15 @@ from anisotropic.bounds.lower import TIGHT
 
 positive = st.floats(0.05, 20)
 vectors = st.lists(positive, min_size=3, max_size=3).map(np.array)
+BASIS = np.linalg.qr(np.array([[1.0, 2.0, 2.0], [2.0, 1.0, -2.0], [2.0, -2.0, 1.5]]))[0]
+matrices = vectors.map(lambda eigenvalues: (BASIS * eigenvalues) @ BASIS.T)
 CONSTANTS = st.fixed_dictionaries(
     dict.fromkeys(("L", "L0", "L1", "sigma", "R", "D", "G", "G_star", "gradient_bound", "noise_bound"), vectors)
     | {"T": st.floats(1, 1e4), "M": st.floats(1, 1e3), "eps": st.floats(0.01, 2), "delta": st.floats(0.001, 0.5)}
     | {"Delta": positive, "beta": st.floats(0.3, 0.99), "relative": st.floats(0.05, 1)}
+    | dict.fromkeys(("left_smoothness", "left_noise", "left_distance", "preconditioner"), matrices)
+    | {"D_op": positive, "L_op": positive, "momentum": st.floats(0, 0.95), "nesterov": st.just(0.0)}
+    | {"decay": st.just(0.0), "alignment": st.floats(0.5, 1), "gain": st.floats(1, 1.3)}
     | {"jump_probability": st.floats(1e-4, 0.9), "first_phase": st.floats(1, 100)}
 )
 SCALE = st.floats(0.1, 10)
@@ -65,6 +70,7 @@ def scaled(name, c, factor=1.0, a=1.0):
     """The constants of factor * f(a u) as a function of u."""
     both = {"L": (1, 2), "L0": (1, 2), "mu": (1, 2), "sigma": (1, 1), "G": (1, 1), "G_star": (1, 1), "eps": (1, 1)}
     both |= {"gradient_bound": (1, 1), "noise_bound": (1, 1)}
+    both |= {"left_smoothness": (1, 2), "L_op": (1, 2), "left_noise": (1, 1), "left_distance": (0, -2), "D_op": (0, -1)}
     powers = both | {"L1": (0, 1), "D": (0, -1), "R": (0, -1), "Delta": (1, 0)}
     powers["step_size"] = (-1, -2) if name in GRADIENT_STEP else (0, -1)
     return {k: v * factor ** powers.get(k, (0, 0))[0] * a ** powers.get(k, (0, 0))[1] for k, v in c.items()}
@@ -72,7 +78,7 @@ def scaled(name, c, factor=1.0, a=1.0):
 
 def of_gradient(b):
     """Power of a gradient's size in the measure: it scales like 1/u where a gap does not."""
-    return {"gradient_l1": 1, "gradient_l2": 1, "gradient_l2_squared": 2}.get(b.measure, 0)
+    return {"gradient_l1": 1, "gradient_l2": 1, "gradient_l2_squared": 2, "mean_gradient_nuclear": 1}.get(b.measure, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,7 +19,12 @@ from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
 from ._support.names import no_such_name
+from .left_smoothness import Left, left
 from .records import FloatArray, float_vector
+
+__all__ = [
+    "Diagonal", "Left", "data_gershgorin", "gershgorin", "is_valid", "left", "optimal_diagonal", "row_gershgorin",
+]  # fmt: skip
 
 #: Up to this size a sparse matrix is made dense where eigenvalues are needed.
 DENSE_LIMIT = 3000

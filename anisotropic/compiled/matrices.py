@@ -224,42 +224,44 @@ def apply_function(Q, f, X, room, out):
     multiply(Q, room, out)
 
 
-@_exact_order
+@leaf
 def orthogonal_rows(U, R):
     """Rotate the rows of U in place until they are orthogonal, and write into R the R with R U(before) = U(after).
 
     The lengths of the rows are then the singular values, in no order. Rows shorter than 1e-14 of the longest are left.
+    Squared lengths are followed through a sweep and taken anew before the next.
     """
     m, n = U.shape
+    lengths = np.empty(m)
     for i in range(m):
         for j in range(m):
             R[i, j] = 1.0 if i == j else 0.0
     for _ in range(SWEEPS):
-        worst, top = 0.0, 0.0
+        turned, top = False, 0.0
         for i in range(m):
             length = 0.0
             for k in range(n):
                 length += U[i, k] * U[i, k]
+            lengths[i] = length
             top = max(top, length)
         for p in range(m - 1):
             for q in range(p + 1, m):
-                a, b, c = 0.0, 0.0, 0.0
+                a, b, c = lengths[p], lengths[q], 0.0
+                if a <= ABSENT * top or b <= ABSENT * top:
+                    continue
                 for k in range(n):
-                    a += U[p, k] * U[p, k]
-                    b += U[q, k] * U[q, k]
                     c += U[p, k] * U[q, k]
-                if c == 0.0 or a <= ABSENT * top or b <= ABSENT * top:
+                cosine = c * (c / a)  # its square, times b
+                if not cosine > ORTHOGONAL * ORTHOGONAL * b:
                     continue
-                cosine = abs(c) / (math.sqrt(a) * math.sqrt(b))
-                worst = max(worst, cosine)
-                if not cosine > ORTHOGONAL:
-                    continue
+                turned = turned or cosine > 16.0 * ORTHOGONAL * ORTHOGONAL * b
                 x = (b - a) / (2.0 * c)
                 t = 1.0 / (abs(x) + math.sqrt(x * x + 1.0))
                 if x < 0.0:
                     t = -t
                 cos = 1.0 / math.sqrt(t * t + 1.0)
                 sin = cos * t
+                lengths[p], lengths[q] = a - t * c, b + t * c
                 for k in range(n):
                     u, v = U[p, k], U[q, k]
                     U[p, k] = cos * u - sin * v
@@ -268,7 +270,7 @@ def orthogonal_rows(U, R):
                     u, v = R[p, k], R[q, k]
                     R[p, k] = cos * u - sin * v
                     R[q, k] = sin * u + cos * v
-        if not worst > 4.0 * ORTHOGONAL:
+        if not turned:
             break
 
 

@@ -50,7 +50,7 @@ LAYERS = {
     "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy", "cvxpy PEPit clarabel"),
     "geometry": Row(f"{BELOW} intervals", "numpy numba", "scipy"),
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
-    "datasets": Row("records", "numpy scipy", "sklearn"),
+    "datasets": Row("records", "numpy scipy", "pooch sklearn"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
     "study": Row("records intervals evidence plotting", "numpy click", "rich llvmlite"),
     "cli": Row("records bounds datasets evidence study plotting", "click", "numpy rich"),

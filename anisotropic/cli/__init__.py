@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from .advise import advise
 from .bounds import bounds
+from .certify import certify
 from .common import CODES, DONE, EXTRA, INCOMPLETE, UNEXPECTED, USAGE, Group
 from .files import datasets, report
 from .studies import study
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (advise, bounds, datasets, report, study, verify):
+for command in (advise, bounds, certify, datasets, report, study, verify):
     cli.add_command(command)
 
 

@@ -57,7 +57,7 @@ def usage() -> Iterator[None]:
     """Inside, what the library refuses is the user's to mend: one sentence, exit code 2."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+    except (ValueError, TypeError, KeyError, FileNotFoundError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0] if isinstance(error, KeyError) else error)) from None
 
 

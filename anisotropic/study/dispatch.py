@@ -176,7 +176,8 @@ class Dispatch:
         if self._targets and target not in self._targets and not self._mix:
             raise Stopped(
                 f"cells came from the processor {target}, the others from {', '.join(sorted(self._targets))}, so their "
-                "last digits may differ; those cells are dropped. Compute on one kind of processor, or pass --mix-processors"
+                "last digits may differ; those cells are dropped. Compute on one kind of processor, or pass "
+                "--mix-processors"
             )
         self._targets.add(target)
 

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
 
+from .._support.progress import working
 from ..batching.resize import compiled
 from ..batching.rules import bounded
 from ..compiled.disk import ready
@@ -244,7 +245,8 @@ def simulate_local(
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
         compiled_kernel(*given, first, last, out, signal)
 
-    in_chunks(kernel, replicas, rounds, threads=threads)
+    with working(f"local {optimizer.name} on {objective.name}", replicas * rounds) as tell:
+        in_chunks(kernel, replicas, rounds, threads=threads, tell=tell)
     facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)
     facts = replace(
         facts, optimizer=f"local {optimizer.name}", rule={**facts.rule, "test": test} if rule else {},

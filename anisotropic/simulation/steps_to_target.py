@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._support.progress import working
 from ..intervals import t_limits
 from ..records import Objective, Optimizer, count, float_parameter
 from .compatibility import check_nouns
@@ -87,6 +88,7 @@ def _reach_by_horizon(
     return StepsToTarget(crossing(0), crossing(1), crossing(2))
 
 
+@working("iterations to a target")
 def steps_to_target(
     objective: Objective,
     optimizer: Optimizer | Callable[[int], Optimizer],
@@ -133,6 +135,7 @@ def steps_to_target(
     return _reach_by_horizon(objective, optimizer, target, max_steps, level, run)
 
 
+@working("iterations to a target")
 def tuned_steps_to_target(
     objective: Objective,
     make_optimizer: Callable[[float], Optimizer],

@@ -164,6 +164,9 @@ class TestBounds:
         assert data["schema"] == 1 and [b["id"] for b in data["bounds"]] == [b["id"] for b in an.bounds.table()]
         assert ask(capsys, "bounds", "list", "--quiet")[1].split() == [b["id"] for b in data["bounds"]]
         assert err == ""
+        rows = [line.split() for line in ask(capsys, "bounds", "list")[1].splitlines()]
+        assert ["convex_sgd", "mean_gap", "T^-1/2", "M^-1/2", "T^-1"] in rows and ["pl_sgd", "gap"] in rows
+        assert {row[0] for row in rows if len(row) > 1} >= set(an.bounds)
 
     def test_show(self, capsys):
         bound = an.bounds.convex_adagrad

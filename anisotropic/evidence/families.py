@@ -19,7 +19,7 @@ from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run
-from .setups import Setup
+from .cells import Setup
 
 Axes = dict[str, tuple[float, float]]
 #: Probability of failure at which a pathwise bound is searched.

@@ -1,6 +1,6 @@
 """How does the best step depend on the batch size? It rises like the root of the batch, and may then fall: the surge.
 
-Adam-like methods are modelled by w+ = w - eps sign(g_B) with g_B = mean + noise of variance sigma^2 / B, on a quadratic
+Adam-like methods are modeled by w+ = w - eps sign(g_B) with g_B = mean + noise of variance sigma^2 / B, on a quadratic
 with gradient `mean` and Hessian `hessian` at w. The expected change -eps mean . s + (eps^2 / 2) sum_ij H_ij S_ij, with
 s = E sign(g_B) and S = E sign(g_B) sign(g_B)^T, is least at eps = mean . s / sum_ij H_ij S_ij. As B grows s_i s_j grows
 as well, and where coordinates pull the same way through H the denominator overtakes: the best step falls again.

@@ -17,7 +17,7 @@ from ..records import FloatArray, count, float_parameter, float_vector
 
 
 class FixedBatch(NamedTuple):
-    """Leading behaviour of AdaGrad-Norm after many steps: accumulator v_K, step length, squared gradient."""
+    """Leading behavior of AdaGrad-Norm after many steps: accumulator v_K, step length, squared gradient."""
 
     accumulator: float
     step_size: float

@@ -30,7 +30,7 @@ def kappa(c: float) -> float:
 
 
 def best_theta(constant: float, slope: float, mu: float) -> float:
-    """The theta that minimises (constant + slope theta)/(1 - mu sqrt(1 + theta^-2)), for 0 < mu < 1.
+    """The theta that minimizes (constant + slope theta)/(1 - mu sqrt(1 + theta^-2)), for 0 < mu < 1.
 
     The denominator is concave and increasing, so the quotient falls, then rises; where its derivative changes sign is
     (4/3)^(1/4) in the first example, and without noise (no slope) never.

@@ -72,7 +72,7 @@ class TermNeed(NamedTuple):
 
 
 class _Score(NamedTuple):
-    """A lower limit to maximise, the horizon and the form of the bound that belong to it, and all limits there."""
+    """A lower limit to maximize, the horizon and the form of the bound that belong to it, and all limits there."""
 
     value: float
     steps: int

@@ -64,7 +64,7 @@ class LinearRun(NamedTuple):
 def linear_target(inputs: int, rank: int = 1, *, equal: bool = True, seed: int = 0) -> FloatArray:
     """A random target map A of shape (rank, inputs) with spectral norm 1.
 
-    Rank 1: entries of random sign whose sizes are uniform on [1/2, 3/2] before the row is normalised, hence comparable.
+    Rank 1: entries of random sign whose sizes are uniform on [1/2, 3/2] before the row is normalized, hence comparable.
     Higher rank: orthonormal rows, or Gaussian rows with unequal singular values where `equal` is false.
 
     Examples

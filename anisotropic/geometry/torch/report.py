@@ -229,7 +229,7 @@ def _advice(layers: dict[str, LayerAnisotropy]) -> str:
         else "Curvature gives little reason to prefer one step per coordinate (AdaGrad, Adam) to one for all.",
         f"The noise ratio is {noise:.2g} on average (1: as large in every coordinate); "
         + (
-            "noise is uneven too, which favours steps per coordinate at small batches."
+            "noise is uneven too, which favors steps per coordinate at small batches."
             if noise < 0.5
             else "noise adds little."
         ),

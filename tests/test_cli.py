@@ -219,7 +219,7 @@ class TestBounds:
             ("--L 1", "needs sigma, R, T and M"),
             ("--L one", "--L one: expected a number, numbers with commas, or @file"),
             ("--L", "--L has no value"),
-            ("L=1", "'L=1' is no constant; expected --NAME VALUE"),
+            ("L=1", "'L=1' is not a constant; expected --NAME VALUE"),
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),

@@ -106,7 +106,7 @@ def test_divergence_is_a_status():
     ({"workers": 1, "batch_size": norm_test(0.5)}, "the test across workers compares gradients of workers; with one"),
     ({"batch_size": norm_test(0.5, "exact")}, "plug-in or unbiased form, without a backup"),
     ({"test": "both"}, "test = 'both'; expected one of 'workers', 'samples'"),
-    ({"method": an.optimizers.sgd(an.schedules.inverse_sqrt(1.0))}, "local methods here have a constant step"),
+    ({"method": an.optimizers.sgd(an.schedules.inverse_sqrt(1.0))}, "local methods have a constant one"),
     ({"offsets": np.ones((4, 3))}, "must average to zero"),
     ({"offsets": np.ones((2, 3))}, r"offsets has shape \(2, 3\); expected finite numbers of shape \(4, 3\)"),
     ({"rounds": 0}, "rounds = 0; expected a whole number of at least 1"),

@@ -160,7 +160,7 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
         name, equals, text = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
         if not word.startswith("--") or not name:
-            raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
+            raise click.UsageError(f"{word!r} is not a constant; expected --NAME VALUE, such as --T 1000")
         if not equals:
             if not queue:
                 raise click.UsageError(f"--{name} has no value; expected a number, numbers with commas, or @file")

@@ -120,8 +120,9 @@ def convex_grid(replicas: int = 100) -> Iterator[Setup]:
     """The convex catalogue over 128 cells.
 
     Quadratics in [-1, 1]^d with |w*_j| = 0.9, w_1 = 0, Gaussian noise; d in {10, 100}, T in {100, 1000}, M in {1, 64},
-    four profiles of (L, sigma); SGD and SGD with a step per coordinate, both tuned, AdaGrad and AdaGrad-Norm at the
-    steps of their theorems. Every cell has a seed of its own, so that its errors are its own.
+    four profiles of (L, sigma); SGD with one step size and with one per coordinate, both tuned, AdaGrad and
+    AdaGrad-Norm with the step sizes of their theorems. Every cell has a seed of its own, so that its errors are its
+    own.
     """
     makers = {
         "convex_sgd": sgd_cell,
@@ -147,7 +148,7 @@ def convex_grid(replicas: int = 100) -> Iterator[Setup]:
 def nonconvex_grid(replicas: int = 16) -> Iterator[Setup]:
     """The nonconvex catalogue over 144 cells: six methods, d in {10, 100}, T in {300, 3000}, M in {1, 64, 4096}.
 
-    Sums of cosines, dense and sparse; steps tuned by the theorem for SGD and signSGD, balanced for the others.
+    Sums of cosines, dense and sparse; step sizes tuned by the theorem for SGD and signSGD, balanced for the others.
     """
     cells = [
         (name, d, profile, T, M)
@@ -165,9 +166,9 @@ def nonconvex_grid(replicas: int = 16) -> Iterator[Setup]:
 def exact_grid(replicas: int = 4000) -> Iterator[Setup]:
     """SGD on unconstrained quadratics, where the expected gaps are known exactly: 24 cells for equalities.
 
-    Steps 0.1, 0.8 and 1.9 over max L, M in {1, 16}, dense and sparse curvature, Gaussian noise (d = 20, T = 300) and
-    Rademacher noise (d = 5, T = 100). The bound of a cell is the equality for its `gap`; `exact_bound` has those for
-    the other measures.
+    Step sizes 0.1, 0.8 and 1.9 over max L, M in {1, 16}, dense and sparse curvature, Gaussian noise (d = 20, T = 300)
+    and Rademacher noise (d = 5, T = 100). The bound of a cell is the equality for its `gap`; `exact_bound` has those
+    for the other measures.
     """
     cells = [
         (law, d, T, curvature, step_size, M)

@@ -1,13 +1,14 @@
-"""How bad can gradient descent with fixed diagonal steps be, exactly? Worst cases by semidefinite programs.
+"""How bad can gradient descent with fixed diagonal step sizes be, exactly? Worst cases by semidefinite programs.
 
 Over all convex f that are 1-smooth in the norm sum_j L_j x_j^2 and all starts with |w_1 - w*|_j <= D_j, the worst value
-of a performance measure after T steps is a semidefinite program of size T, not of size d (performance estimation). Its
-value is no bound but the truth: a theorem whose right side is smaller is false. AdaGrad is outside, since its step
-depends on the gradients in a nonlinear way; steps that are fixed beforehand, one for each coordinate, are inside.
+of a performance measure after T iterations is a semidefinite program of size T, not of size d (performance
+estimation). Its value is not a bound but the truth: a theorem whose right side is smaller is false. AdaGrad is outside,
+since its updates depend on the gradients in a nonlinear way; step sizes that are fixed beforehand, one for each
+coordinate, are inside.
 
-In z = L^(1/2) w the class is that of 1-smooth convex functions, which has an exact interpolation condition
-(f_i >= f_j + <g_j, z_i - z_j> + |g_i - g_j|^2 / 2; Taylor, Hendrickx and Glineur, arXiv 1502.05666). Coordinates that
-share step_j L_j share one Gram matrix, so that the preconditioned method needs a single one for every d.
+In z = L^(1/2) w the class is that of 1-smooth convex functions, which has an exact interpolation condition (f_i >= f_j
++ <g_j, z_i - z_j> + |g_i - g_j|^2 / 2; Taylor, Hendrickx and Glineur, arXiv 1502.05666). Coordinates that share s_j
+L_j, s the step sizes, share one Gram matrix, so that the preconditioned method needs a single one for every d.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def worst_case(
     measure: str = "last",
     solver: str = SOLVER,
 ) -> WorstCase:
-    """Exact worst case of gradient descent w+ = w - step * grad f(w) over an anisotropic class of convex functions.
+    """Exact worst case of gradient descent w+ = w - s * grad f(w) over an anisotropic class of convex functions.
 
     Parameters
     ----------
@@ -74,20 +75,19 @@ def worst_case(
     Raises
     ------
     ValueError
-        On a wrong shape, a number out of range, or another solver, step or measure.
+        On a wrong shape, a number out of range, or another solver, step size or measure.
     ArithmeticError
         If the solver stops early or the gap exceeds 1e-5 of the value: then nothing is certified.
     MissingExtra
         If the extra `certify` is not installed.
 
-    Notes
-    -----
-    Preconditioned steps have the worst case sum_j L_j D_j^2 / (4 T + 2) for the last point (derived here from Drori and
-    Teboulle's 1-smooth value, arXiv 1206.3209, by the change of variables above; checked to 7 digits).
+    Notes ----- Preconditioned step sizes have the worst case sum_j L_j D_j^2 / (4 T + 2) for the last point (derived
+    here from Drori and Teboulle's 1-smooth value, arXiv 1206.3209, by the change of variables above; checked to 7
+    digits).
 
     Examples
     --------
-    One step on a class of two coordinates: (1 * 1 + 0.1 * 4) / 6.
+    One iteration on a class of two coordinates: (1 * 1 + 0.1 * 4) / 6.
 
     >>> result = worst_case([1.0, 0.1], [1.0, 2.0], 1)
     >>> round(result.value, 4), result.gap <= 1e-5 * result.value, result.solver
@@ -112,7 +112,7 @@ def worst_case(
     value, gap = total * upper, total * (upper - lower)
     if gap > 1e-5 * value:
         raise ArithmeticError(
-            f"{SOLVER} left the gap {gap:.2g} at the value {value:.6g}, so nothing is certified; use fewer steps"
+            f"{SOLVER} left the gap {gap:.2g} at the value {value:.6g}, so nothing is certified; use fewer iterations"
         )
     return WorstCase(float(np.nextafter(value, np.inf)), max(float(gap), 0.0), SOLVER)
 
@@ -120,9 +120,9 @@ def worst_case(
 class _Program:
     """maximize weights . f subject to interpolation, in coordinates z = (L / total)^(1/2) (w - w*), with f* = 0.
 
-    Block b has step times L equal to kinds[b] and the Gram matrix G_b of (e, g_0, ..., g_{m-1}), where |e|^2 is at most
-    shares[b] and sum(shares) = 1. Point i is z_i = e - kinds[b] sum_t path[i, t] g_t; the minimizer is point m, where z
-    and g vanish.
+    Block b has step size times L equal to kinds[b] and the Gram matrix G_b of (e, g_0, ..., g_{m-1}), where |e|^2 is at
+    most shares[b] and sum(shares) = 1. Point i is z_i = e - kinds[b] sum_t path[i, t] g_t; the minimizer is point m,
+    where z and g vanish.
     """
 
     def __init__(self, kinds: FloatArray, shares: NDArray[Any], horizon: int, measure: str) -> None:
@@ -193,7 +193,7 @@ def _upper_end(
 
     For multipliers >= 0 with weights = values^T multipliers, weights . f <= sum_b prices_b shares_b - sum_b <S_b, G_b>
     with S_b = prices_b E_00 + sum_ij multipliers_ij form_ij. Every |g_i|^2 <= 2 f_i <= 2 f_0 <= |e|^2 <= 1, since
-    steps of at most 1/L_j never increase f; hence the traces add up to at most m + 1, and -<S, G> is at most
+    step sizes of at most 1/L_j never increase f; hence the traces add up to at most m + 1, and -<S, G> is at most
     (m + 1) times the largest -eigenvalue of S. Returns the bound and the matrices S_b.
     """
     m = program.size

@@ -215,7 +215,7 @@ def search_worst_case(
     bound : Bound
     family : Family or None
         Where to search; None takes pseudo-Huber functions with two-point noise: profiles of curvature, noise and
-        start, width, skewness, T, M, step.
+        start, width, skewness, T, M, step size.
     budget : int
         Simulations in the search; the finalists come on top.
     seed : int

@@ -160,7 +160,7 @@ def _strong_growth(name: str) -> Setup:
 
 
 def _sgd_separation_lower() -> Setup:
-    """Gradient descent with the largest step, on the quadratic that it cannot solve in 1,000 steps."""
+    """Gradient descent with the largest step size, on the quadratic that it cannot solve in 1,000 iterations."""
     from ..bounds.separation import separation_instance
 
     known = separation_instance(1000, 1000)

@@ -128,11 +128,11 @@ def train_linear_network(
     target : array (outputs, inputs)
         A, with y = A x.
     optimizer : Optimizer
-        For example ``an.optimizers.heavy_ball(0.05, 0.9)``; its step must not be a schedule.
+        For example ``an.optimizers.heavy_ball(0.05, 0.9)``; its step size must not be a schedule.
     S : array (d,) or (d, d), optional
         E[x x^T]; whitened inputs by default.
     gradient_noise : float
-        Standard deviation of independent Gaussian noise on every gradient entry at every step.
+        Standard deviation of independent Gaussian noise on every gradient entry at every iteration.
     levels : decreasing sequence of numbers in (0, 1)
         Fractions of the initial loss.
     max_steps : int
@@ -160,7 +160,7 @@ def train_linear_network(
     flat = np.concatenate([w.ravel() for w in matrices])
     noise, gradient = _gradient_noise(gradient_noise, flat.size, seed), np.empty_like(flat)
     if isinstance(optimizer.step_size, Schedule):
-        raise ValueError("the optimizer's step is a schedule; expected a number or an array with one step per weight")
+        raise ValueError("the step size is a schedule; expected a number or an array with one step size per weight")
     step_size = float_vector(optimizer.step_size, flat.size, "step_size", strict=True, low=0.0)
     state, params = initial_state(optimizer, flat.size), spread(optimizer.params, flat.size)
     initial = ready(loss_and_gradient, (), (flat, gradient, problem))(flat, gradient, problem)

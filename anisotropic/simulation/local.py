@@ -179,7 +179,7 @@ def simulate_local(
     Parameters
     ----------
     objective, optimizer, noise, start, replicas, seed, records, threads, check
-        As for `simulate`; every worker has noise of its own. The optimizer has a constant step.
+        As for `simulate`; every worker has noise of its own. The optimizer has a constant step size.
     rounds : int
         Number of averagings; `steps` of the run counts rounds, and its statistics are those of the common point.
     batch_size : int or BatchRule
@@ -259,7 +259,7 @@ def _check(rule: BatchRule | None, test: str, workers: int, optimizer: Optimizer
     if test not in TESTS:
         raise ValueError(f"test = {test!r}; expected one of {', '.join(map(repr, TESTS))}")
     if isinstance(optimizer.step_size, Schedule):
-        raise ValueError(f"the step of {optimizer.name} follows a schedule; local methods here have a constant step")
+        raise ValueError(f"the step size of {optimizer.name} follows a schedule; local methods have a constant one")
     if rule is None:
         return
     if rule.exact or rule.slots:

@@ -52,13 +52,13 @@ def simulate(
     seed : int
         0 <= seed < 2**64. The same seed gives every optimizer the same noise.
     records : int
-        About how many log-spaced steps are recorded.
+        About how many log-spaced iterations are recorded.
     measures : mapping of str to njit function ``(w, gradient, params) -> float``, optional
         Statistics of your own, evaluated at the iterate with its true gradient; "m" is recorded as `m` (at w_{t+1}) and
         `mean_m` (mean over w_1..w_t).
     running_means : bool
         False evaluates value and gradient at the records only, for finite sums whose full gradient is dear: the
-        statistics that average over all steps are then NaN.
+        statistics that average over all iterations are then NaN.
     threads : int, optional
         Default: all cores. Results do not depend on it.
     progress : callable ``(done, replicas)``, optional
@@ -81,7 +81,7 @@ def simulate(
 
     Examples
     --------
-    Noiseless SGD with step 1/2 halves the distance on x^2 / 2, so the gap falls by 4 at every step.
+    Noiseless SGD with step size 1/2 halves the distance on x^2 / 2, so the gap falls by 4 in every iteration.
 
     >>> import anisotropic as an
     >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.5)

@@ -21,7 +21,7 @@ class EveryStepSizeDiverged(ValueError):
 
 
 class Tuning(NamedTuple):
-    """The best entry of a grid, the measure at every entry with its interval, and whether the best lies at an end."""
+    """The best entry of a grid, the measure at every entry with its interval, and whether the best is at its edge."""
 
     best: float
     values: FloatArray
@@ -55,8 +55,8 @@ def tune(
     make_optimizer : callable ``(float) -> Optimizer``
     grid : sequence of increasing positive numbers
     measure : str
-        A statistic of the run; its mean over replicas at the last record is compared. A diverged step counts as
-        infinite.
+        A statistic of the run; its mean over replicas at the last record is compared. A step size that diverges
+        counts as infinite.
     measures : mapping of str to njit function, optional
         Statistics of your own, as in `simulate`, that `measure` may name.
     check : bool

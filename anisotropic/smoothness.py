@@ -233,7 +233,7 @@ def optimal_diagonal(A: Any, weights: ArrayLike | None = None, *, tolerance: flo
     (weighted Gershgorin), with X = s s^T. Elsewhere X = V V^T with unit rows v_j of length over sqrt(2 d): a few sweeps
     of coordinate ascent v_j <- g_j / |g_j|, g_j = sum_{k != j} A_jk v_k, then L-BFGS on all rows at once, since sweeps
     alone close the gap only like 1 / sweeps. L_j = A_jj + |g_j| is then made valid by its largest relative excess.
-    For sparse A with d > 3000 that excess comes from Lanczos and is no proof in the strict sense.
+    For sparse A with d > 3000 that excess comes from Lanczos and is not a proof in the strict sense.
 
     References
     ----------

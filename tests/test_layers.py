@@ -208,6 +208,7 @@ HEAVY = ["numba", "sympy", "scipy", "matplotlib", "torch", "pandas", "sklearn", 
     [
         ("import anisotropic", [*HEAVY, "numpy", "click", "rich"]),
         ("from anisotropic.cli import main; main(['--help'])", [*HEAVY, "numpy", "rich"]),
+        ("from anisotropic.cli import main; main(['bounds', 'list'])", HEAVY),
         ("import anisotropic.bounds as b; b.convex_adagrad.latex()", ["numba", "matplotlib", "scipy.stats", "torch"]),
         ("import anisotropic.evidence.verdicts, anisotropic.intervals",
          ["numba", "matplotlib", "scipy.stats", "torch"]),

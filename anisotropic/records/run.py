@@ -1,4 +1,4 @@
-"""What comes out of a simulation? Statistics at log-spaced steps, with what is known of the constants of bounds."""
+"""What comes out of a simulation? Statistics at log-spaced iterations, and what is known of the constants of bounds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Run:
         return self.status.size
 
     def constants(self) -> dict[str, Any]:
-        """What is known of L, sigma, D, R, G, L0, L1, eps, step, T, M, Delta, mu, rho, ..., by the names of bounds."""
+        """What is known of L, sigma, D, R, G, eps, step_size, T, M, Delta, mu, rho, ..., by the names of bounds."""
         return dict(self.known)
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class Run:
         diverged = f", {bad} diverged" if bad else ""
         return (
             f"Run({f.optimizer} on {f.objective}, d={f.dim}, noise {f.noise}, "
-            f"{self.steps[-1]:,} steps, {self.replicas} replicas{diverged})"
+            f"{self.steps[-1]:,} iterations, {self.replicas} replicas{diverged})"
         )
 
     def save(self, path: str | Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from .._support.output import patient_streams, visible
+from .._support.progress import hush
 from .driver import Interrupted, run
 from .errors import Stopped, StudyError
 from .executors import KNOWN
@@ -90,7 +91,7 @@ def _command(study: Study, line: str) -> click.Command:
         click.Option(["--timeout"], type=click.FloatRange(0, min_open=True), metavar="SECONDS", help=TIMEOUT),
         click.Option(["--mix-processors"], is_flag=True, help="Cells of other kinds of processors may stand beside."),
         click.Option(["--json", "as_json"], is_flag=True, help="The summary as JSON, alone on stdout."),
-        click.Option(["--quiet"], is_flag=True, help="No progress."),
+        click.Option(["--quiet"], is_flag=True, callback=hush, help="No progress."),
         click.Option(
             ["--from-manifest"],
             type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -63,8 +63,7 @@ def saved_run(data: bytes) -> None:
 
 def manifest(data: bytes) -> None:
     """A file that claims to be the manifest of a study's run, as --from-manifest and status read it."""
-    from anisotropic.study import StudyError
-    from anisotropic.study import manifest as manifests
+    from anisotropic.study import StudyError, manifest as manifests
     from anisotropic.study.command import _read_manifest
 
     path = FOLDER / manifests.MANIFEST

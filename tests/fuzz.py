@@ -140,7 +140,10 @@ def one(name: str, runs: int, seed: int) -> None:
     with atheris.instrument_imports(include=["anisotropic"]):
         import anisotropic.cli
         import anisotropic.datasets.libsvm
-        import anisotropic.datasets.tables  # noqa: F401
+        import anisotropic.datasets.tables
+        import anisotropic.records.run
+        import anisotropic.study.command
+        import anisotropic.study.manifest  # noqa: F401
     target, examples, _ = TARGETS[name]
     corpus = Path(tempfile.mkdtemp())
     for i, example in enumerate(examples()):

@@ -25,6 +25,7 @@ from .store import FINISHED, Cell, Entry, Store
 
 SUMMARY = "summary.json"
 CELLS = "cells.csv"
+SHOWN_POINTS = 5
 SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
 
 
@@ -71,6 +72,11 @@ class Results:
             "tables": [],
             "verdicts": [],
             "files": [],
+            "figures": {},
+            "errors": [
+                {"count": len(cells), "points": [c.point for c in cells[:SHOWN_POINTS]], "traceback": trace}
+                for trace, cells in alike(self.failed).items()
+            ],
         }
 
     @property
@@ -193,14 +199,15 @@ class Results:
         return any(v["status"] == "violated" for verdicts in real for v in verdicts)
 
     def save_figure(self, figure: Any, name: str) -> Path:
-        """Write a figure, or that of given Axes, as PDF with embedded fonts and as PNG; returns the PDF's path."""
+        """Write a figure, or that of given Axes, as PDF with embedded fonts, PNG and SVG; returns the PDF's path."""
         figure = getattr(figure, "figure", figure)
         if figure is None or not hasattr(figure, "savefig"):
             raise TypeError(f"save_figure got {type(figure).__name__}; expected a matplotlib Figure or Axes")
-        from ..plotting import save
+        from ..plotting import describe, save
 
+        self.summary["figures"][name] = describe(figure)
         with tempfile.TemporaryDirectory() as private:
-            drawn = save(figure, Path(private) / name)
+            drawn = save(figure, Path(private) / name, ("pdf", "png", "svg"))
             paths = [self._keep(write_bytes(self.folder / path.name, path.read_bytes())) for path in drawn]
         return paths[0]
 
@@ -249,6 +256,14 @@ def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
         else f"x{number(verdict.power)}",
         "untested": idle,
     }
+
+
+def alike(failed: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Failed cells by their traceback."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in failed:
+        groups.setdefault(cell.traceback, []).append(cell)
+    return groups
 
 
 def _words(select: Mapping[str, Any]) -> str:

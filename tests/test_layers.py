@@ -52,7 +52,7 @@ LAYERS = {
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
     "datasets": Row("records", "numpy scipy", "sklearn"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
-    "study": Row("records intervals evidence plotting", "numpy click", "jinja2 markupsafe rich llvmlite"),
+    "study": Row("records intervals evidence plotting", "numpy click", "jinja2 markupsafe pandas rich llvmlite xarray"),
     "cli": Row("records bounds datasets evidence study plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]

@@ -13,9 +13,10 @@ import numpy as np
 
 from .._support.names import nearest
 from .._support.output import SCHEMA, number, plain, say, show
+from .._support.paper import latex_table
 from ..evidence.entries import Race
 from ..records import Verdict
-from . import spreadsheet
+from . import frames, spreadsheet
 from .errors import StudyError
 from .files import canonical, write_bytes, write_text
 from .grid import Axes
@@ -218,12 +219,49 @@ class Results:
         kept = [dict(row) for row in rows]
         return self._write_csv(name, list(dict.fromkeys(k for row in kept for k in row)), kept)
 
+    def save_latex(self, name: str, rows: Iterable[Mapping[str, Any]], caption: str = "", label: str = "") -> Path:
+        """Write rows (dicts) as NAME.tex, a table for a paper; intervals keep the digits that their width supports."""
+        path = self.folder / f"{name.removesuffix('.tex')}.tex"
+        return self._keep(write_text(path, latex_table(rows, caption, label) + "\n"))
+
+    def save_json(self, name: str = "results") -> Path:
+        """Write all cells with their arrays as NAME.json, in the form that `to_dict` returns."""
+        path = self.folder / f"{name.removesuffix('.json')}.json"
+        return self._keep(write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All cells with their arrays as plain values: schema, study, axes, cells, missing and failed points."""
+        return frames.to_dict(self)
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with one row per finished cell: point, state, seconds and scalars (extra `xarray`)."""
+        return frames.to_pandas(self)
+
+    def to_xarray(self, *names: str) -> Any:
+        """An ``xarray.Dataset`` over the axes of the grid (extra `xarray`).
+
+        Missing cells hold NaN or "". A quantity with dimensions of its own calls them NAME_0, NAME_1, ...; one whose
+        shape differs between cells is left out and named in ``attrs["left out"]``. `names` selects quantities.
+        """
+        return frames.to_xarray(self, *names)
+
+    def tabular(self) -> tuple[Any, ...]:
+        """Axes, finished points, entries and scalars, as `spreadsheet.of_cells` takes them."""
+        return self.axes, self._finished, self._entries, self._store.scalars(self._finished)
+
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        done, total = len(self.points), self.summary["cells"]
+        told = f"{done} of {total} cells finished, {self.summary['diverged']} diverged, {len(self.failed)} failed"
+        rows = [{"axis": name, "values": ", ".join(map(str, values))} for name, values in self.axes.items()]
+        return html_block(f"{self.study.name}: {told}", *self.summary["sentences"], rows=rows)
+
     def write_cells(self, *, unless_there: bool = False) -> Path:
         """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities."""
         if unless_there and (self.folder / CELLS).is_file():
             return self._keep(self.folder / CELLS)
-        scalars = self._store.scalars(self._finished)
-        return self._write_csv("cells", *spreadsheet.of_cells(self.axes, self._finished, self._entries, scalars))
+        return self._write_csv("cells", *spreadsheet.of_cells(*self.tabular()))
 
     def _write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
         path = self.folder / f"{name.removesuffix('.csv')}.csv"

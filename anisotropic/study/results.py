@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._support.names import nearest
-from .._support.output import SCHEMA, number, plain, say, show
+from .._support.output import SCHEMA, plain, say, show
 from .._support.paper import latex_table
 from ..evidence.entries import Race
 from ..records import Verdict
@@ -21,13 +21,13 @@ from .errors import StudyError
 from .files import canonical, write_bytes, write_text
 from .grid import Axes
 from .races import Races
+from .screen import show_verdicts
 from .source import Definition
 from .store import FINISHED, Cell, Entry, Store
 
 SUMMARY = "summary.json"
 CELLS = "cells.csv"
 SHOWN_POINTS = 5
-SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
 
 
 class Results:
@@ -190,8 +190,7 @@ class Results:
         listed = [{"label": label, **plain(verdict.to_dict())} for label, verdict in pairs]
         self.summary["verdicts"].append({"title": title, "planted": planted, "verdicts": listed})
         if not self.quiet and pairs:
-            show([verdict_row(label, verdict) for label, verdict in pairs], title)
-            say(SEES)
+            show_verdicts(listed, title)
 
     @property
     def violated(self) -> bool:
@@ -279,21 +278,6 @@ class Results:
         if path.name not in self.summary["files"]:
             self.summary["files"].append(path.name)
         return path
-
-
-def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
-    """One line of a verdict table; "sees" is the factor of error in the constant that the run would have seen."""
-    idle = ", ".join(t.name for t in verdict.terms if not t.exercised)
-    applies = verdict.status != "not applicable"
-    return {
-        "case": label,
-        "bound": f"{verdict.theorem} ({verdict.form})" if verdict.form else verdict.theorem,
-        "verdict": verdict.status if applies else verdict.summary,
-        "slack": verdict.slack if applies else "",
-        "sees": "" if not applies else f"off x{number(verdict.excess)}" if verdict.status == "violated"
-        else f"x{number(verdict.power)}",
-        "untested": idle,
-    }
 
 
 def alike(failed: Iterable[Cell]) -> dict[str, list[Cell]]:

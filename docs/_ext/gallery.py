@@ -1,4 +1,4 @@
-"""Which pages are made from what is already there? The gallery from stored results, and the links that open notebooks."""
+"""Which pages are made from what is there already? The gallery of stored results, and links that open notebooks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def gallery(studies: Path, results: Path) -> str:
         summary = _summary(folder)
         if summary is None:
             if os.environ.get("ANISOTROPIC_GALLERY") == "required":
-                raise FileNotFoundError(f"{folder} has no summary.json; run {path.name} --quick before the site is built")
-            lines += [f"Not drawn yet on the machine that built this page: `anisotropic study run {path.stem} --quick`.", ""]
+                raise FileNotFoundError(f"{folder} has no summary.json; run {path.name} --quick before make docs")
+            lines += [f"Not drawn where this page was built: `anisotropic study run {path.stem} --quick`.", ""]
             continue
         for name, alt in list(summary["figures"].items())[:1]:
             PICTURES.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def launch(repository: str) -> str:
     if not repository.startswith("https://github.com/"):
         return (
             "To run them elsewhere: download a notebook and open it in Jupyter, or upload it to "
-            "[Colab](https://colab.research.google.com) by File, Upload notebook. Its first cell installs the package.\n"
+            "[Colab](https://colab.research.google.com) (File, Upload notebook). The first cell installs the package.\n"
         )
     place = repository.removeprefix("https://github.com/").strip("/")
     lines = ["| notebook | Colab | Binder |", "|---|---|---|"]

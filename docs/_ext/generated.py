@@ -170,7 +170,7 @@ def reference_groups(names: list[str], pages: dict[str, str]) -> str:
     for title, group in grouped(names).items():
         lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
         for name in group:
-            about = re.sub(r"``([^`]*)``", r"`\1`", first_line(getattr(an, name)))
+            about = re.sub(r"``([^`]*)``", r"`\1`", first_line(name))
             page = f"[`an.{name}`](_generated/reference/{name}.md)"
             link = page if name in pages else f"{{py:obj}}`an.{name} <anisotropic.{name}>`"
             lines.append(f"| {link} | {about.replace('|', chr(92) + '|')} |")
@@ -178,9 +178,12 @@ def reference_groups(names: list[str], pages: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def first_line(thing: Any) -> str:
-    """The question or the sentence that a docstring opens with."""
-    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+def first_line(name: str) -> str:
+    """The question or the sentence that the docstring of a public name opens with, or that of its module."""
+    thing = getattr(an, name)
+    home = importlib.import_module(f"anisotropic.{an._HOME[name]}") if name in an._HOME else thing
+    told = inspect.getdoc(thing) if inspect.isroutine(thing) or not callable(thing) or inspect.isclass(thing) else None
+    return " ".join((told or home.__doc__ or "").partition("\n\n")[0].split())
 
 
 def write(path: Path, text: str) -> None:
@@ -228,7 +231,16 @@ def escape_bars(app: Sphinx, what: str, name: str, thing: Any, options: Any, lin
             lines[i] = "".join(p if p.startswith("``") else re.sub(r"(?<!\\)\|", r"\\|", p) for p in pieces)
 
 
+def breakable(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let long names in code break after an underscore, and nowhere else."""
+    if body := context.get("body"):
+        context["body"] = re.sub(
+            r'(?<=<span class="pre">)[^<]*(?=</span>)', lambda found: found[0].replace("_", "_<wbr>"), body
+        )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", generate)
+    app.connect("html-page-context", breakable)
     app.connect("autodoc-process-docstring", escape_bars, priority=400)
     return {"parallel_read_safe": True}

@@ -53,7 +53,7 @@ def _model(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> _Model:
     correlation = noise / np.outer(deviation, deviation)
     smallest = float(np.linalg.eigvalsh(correlation)[0])
     if smallest < 1e-12:
-        raise ValueError(f"sigma is no positive definite covariance: its correlations have the eigenvalue {smallest:g}")
+        raise ValueError(f"sigma is not positive definite: its correlations have the eigenvalue {smallest:g}")
     return _Model(mu, H, mu / deviation, correlation)
 
 
@@ -268,7 +268,7 @@ def surge_peak(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Peak:
     """The batch size beyond which the best step size falls, with a warning where it rests on independent noise.
 
     Noise is seldom independent across coordinates that the Hessian couples; for a likelihood at its optimum the
-    covariance of one sample's gradient equals the Hessian. So where `sigma` is no covariance and a peak comes out, the
+    covariance of one sample's gradient equals the Hessian. So where `sigma` is not a covariance and a peak comes out, the
     peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
 
     Parameters

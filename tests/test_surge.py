@@ -226,7 +226,7 @@ def test_the_law_of_sgd_agrees_with_simulation():
         ({"mean": np.ones(3)}, r"mean has shape \(3,\); expected a number or shape \(2,\)"),
         ({"sigma": [1.0, 0.0]}, r"sigma\[1\] = 0; expected .*numbers above 0"),
         ({"sigma": np.ones((2, 3))}, r"sigma has shape \(2, 3\); expected \(d,\) or a symmetric covariance"),
-        ({"sigma": np.ones((2, 2))}, "sigma is no positive definite covariance"),
+        ({"sigma": np.ones((2, 2))}, "sigma is not positive definite"),
         ({"hessian": -np.eye(2)}, "expected curvature along the signs is -2 at B = 4, so that no step is best"),
         ({"mean": [1.0, 0.0], "form": "large_batch"}, r"mean\[1\] = 0, whose sign never settles"),
     ],

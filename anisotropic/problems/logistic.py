@@ -311,7 +311,7 @@ def noise_level(objective: Objective, at: ArrayLike) -> FloatArray:
     array([0.4330127])
     """
     if objective.samples is None or objective.sample_gradient is None:
-        raise ValueError(f"{objective.name} is no finite sum, so it has no noise of rows; give sigma to a noise law")
+        raise ValueError(f"{objective.name} is not a finite sum, so minibatch noise is undefined; use e.g. gaussian(sigma)")
     w = float_vector(at, objective.dim, "at")
     out = np.zeros(objective.dim)
     arguments = w, objective.params, objective.samples, out

@@ -362,11 +362,11 @@ class TestStudy:
         assert ask(capsys, "study", "status", "studies/tiny.py", "--kind", "a", "--results", "out")[0] == 0
         code, out, err = ask(capsys, "study", "plot", "tiny", "--kind", "a", "--results", "out", "--json")
         data = json.loads(out)
-        assert data["complete"] and data["files"] == ["squares.pdf", "squares.png"] and err == ""
+        assert data["complete"] and data["files"] == ["squares.pdf", "squares.png", "squares.svg"] and err == ""
         assert ask(capsys, "report", "out")[1] == f"{Path('out', 'report.html')}\n"
         page = Path("out/report.html").read_text()
         assert "Is a square larger than its root?" in page and "A square is &lt; its cube." in page
-        assert "Squares &amp; more" in page and page.count("data:image/png;base64,") == 1
+        assert "Squares &amp; more" in page and page.count("<svg ") == 1
 
     def test_failures_resume_by_the_printed_line(self, folder, capsys):
         code, _, err = ask(capsys, "study", "run", "tiny", "--kind", "a,c", "--quick")
@@ -416,10 +416,10 @@ class TestReport:
         results.table([{"x": "</script><script>alert(1)</script>"}])
         results.write_summary()
         page = report.write(results.folder).read_text()
-        assert not re.search(r"""(src|href)="(?!data:)""", page) and "@import" not in page
+        assert not re.search(r"""(src|href)="(?!data:|#)""", page) and "@import" not in page
         assert "a &lt;b&gt;" in page and "alert(1)</script>" not in page
-        assert "planted to be caught" in page and 'class="violated"' in page
-        embedded = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+        assert "planted to be caught" in page and 'data-status="violated"' in page
+        embedded = re.search(r'<script type="application/json" id="data-json">(.*?)</script>', page, re.S)
         assert json.loads(embedded[1])["summary"]["study"] == "squares"
 
     def test_an_incomplete_study_says_so(self, tmp_path):

@@ -82,7 +82,7 @@ def simulate_and_verify(
 def report_verdicts(verdicts: dict[str, Verdict], seconds: dict[str, float], as_json: bool, quiet: bool) -> None:
     """Verdicts as JSON, as one line each, as a report (one) or as a table (several)."""
     from .._support.output import say, show
-    from ..study.results import SEES, verdict_row
+    from ..study.screen import SEES, verdict_row
 
     if as_json:
         emit(verdicts=[v.to_dict() | {"bound_id": k, "seconds": seconds[k]} for k, v in verdicts.items()])
@@ -91,6 +91,6 @@ def report_verdicts(verdicts: dict[str, Verdict], seconds: dict[str, float], as_
     elif len(verdicts) == 1:
         print(next(iter(verdicts.values())))
     else:
-        rows = [verdict_row(k, v) for k, v in verdicts.items()]
+        rows = [verdict_row({"label": k, **v.to_dict()}) for k, v in verdicts.items()]
         show([{k: v for k, v in row.items() if k != "case"} for row in rows], "Verdicts")
         say(SEES)

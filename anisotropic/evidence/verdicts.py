@@ -143,7 +143,7 @@ def verify(
     except ValueError as error:
         return answer("not applicable", str(error), conditions=(str(error),))
     if replicas < 2 and noisy:
-        return answer("inconclusive", "one replica has no interval; simulate at least 2", form=claims[0].form)
+        return answer("inconclusive", "a confidence interval needs at least 2 replicas", form=claims[0].form)
     if bound.kind == "equality" and replicas < EQUALITY_REPLICAS and noisy:
         return answer(
             "inconclusive",
@@ -241,7 +241,10 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
                 "horizon=False"
             )
     elif status == "inconclusive":
-        reason = f"the interval holds the claim at {int(np.sum(~fine))} of {fine.size} records; take more replicas"
+        reason = (
+            f"the confidence interval contains the bound at {int(np.sum(~fine))} of {fine.size} records; take more "
+            "replicas"
+        )
     low, high, value = float(limits.low[k]), float(limits.high[k]), float(values[k])
     if kind == "lower":
         power = high / value if value > 0 else np.inf

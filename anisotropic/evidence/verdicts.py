@@ -240,7 +240,7 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
     if status == "violated":
         reason = _lost(claims)
         last = np.isin(np.arange(count), np.cumsum([c.records.size for c in claims]) - 1)
-        if not (wrong & last).any() and _names_no_step_size(bound) and not reason:
+        if not (wrong & last).any() and names_no_step_size(bound) and not reason:
             status = "inconclusive"
             reason = (
                 f"it fails at {int(wrong.sum())} early T but not at T = N, and it names no step size: if that is "
@@ -277,7 +277,7 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
     }
 
 
-def _names_no_step_size(bound: Bound) -> bool:
+def names_no_step_size(bound: Bound) -> bool:
     """Whether a bound may be one for a step size chosen for the horizon, though it does not say so."""
     return bound.horizon is None and s.T in bound.symbols and not bound.symbols & STEP_SIZES
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sympy import Eq
 
 from .. import batching, noises, optimizers, problems
 from ..bounds import symbols
@@ -63,7 +62,7 @@ def laws(bound: Bound) -> tuple[str, ...]:
     narrow = {*bound.requires.laws, *bound.requires.noises}
     if bound.kind == "lower" or (narrow and "bounded" not in narrow):
         return ()
-    relative = "rho" in bound.constants and not any(c == Eq(symbols.rho, 0) for c in bound.conditions)
+    relative = "rho" in bound.constants and not any(c.rel_op == "==" and c.lhs == symbols.rho for c in bound.conditions)
     return LAWS if relative else LAWS[:3]
 
 

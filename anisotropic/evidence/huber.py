@@ -44,6 +44,9 @@ _ANCHORS: tuple[dict[str, float], ...] = (
     # an active corner with a slope far below the noise: rare jumps away from it, a slow way back
     {"log2_steps": 17.0, "log10_sigma": 0.2, "box": 1.0, "centre": 2.0, "start": 1.0, "log10_width": -1.0, "skew": 0.1,
      "log10_step": -2.0},
+    # a slope below the noise inside a box, and AdaGrad with a long step size
+    {"log2_steps": 17.0, "log10_sigma": -1.75, "law": 1.5, "centre": 0.12, "start": 0.9, "log10_width": -2.2,
+     "log10_step": 0.75, "log10_eps": -2.0},
     # rare jumps, which AdaGrad does not see while the small values of the noise push it away
     {"log2_steps": 9.0, "log10_sigma": 0.0, "start": 0.0, "log10_width": -1.5, "skew": 0.02, "log10_rare": -1.3,
      "log10_step": -0.52, "log10_eps": -2.0},

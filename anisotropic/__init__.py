@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "batching": "batching",
     "bounds": "bounds",
+    "certified": "evidence.certified",
     "certify": "evidence.certify",
     "datasets": "datasets",
     "exact": "evidence.exact",

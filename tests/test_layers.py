@@ -47,7 +47,7 @@ LAYERS = {
     "surge": Row("records", "numpy scipy"),
     "noise_scale": Row("records", "numpy scipy"),
     "bounds": Row("records", "numpy sympy", "scipy"),
-    "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy", "cvxpy PEPit clarabel"),
+    "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy sympy", "cvxpy PEPit clarabel flint"),
     "geometry": Row(f"{BELOW} intervals", "numpy numba", "scipy"),
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
     "datasets": Row("records", "numpy scipy", "sklearn"),

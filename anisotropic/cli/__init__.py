@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from .bounds import bounds
+from .certify import certify
 from .common import CODES, DONE, EXTRA, INCOMPLETE, UNEXPECTED, USAGE, Group
 from .files import datasets, report
 from .studies import study
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (bounds, datasets, report, study, verify):
+for command in (bounds, certify, datasets, report, study, verify):
     cli.add_command(command)
 
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..bounds import Bound
 
 DONE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
-CODES = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 incomplete (resumable), 4 a bound violated, 5 an extra missing."
+CODES = (
+    "Exit codes: 0 done, 1 unexpected or not proved, 2 usage, 3 incomplete (resumable), 4 a bound violated, "
+    "5 an extra missing."
+)
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 

@@ -39,12 +39,8 @@ def bounds_table() -> str:
     for r in rows:
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
-<<<<<<< HEAD
         parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term, n.cause) == (r["id"], "", "")), "")]
-=======
-        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term) == (r["id"], "")), "")]
         parts += [steps_proved(r["id"])]
->>>>>>> main
         lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
         lines += ["", f"(bound-{r['id'].replace('_', '-')})=", f"## {r['id']}", "", f"{r['title'] or 'A bound'}."]

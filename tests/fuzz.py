@@ -81,8 +81,9 @@ def manifest(data: bytes) -> None:
 
 WORDS = (
     "bounds", "show", "evaluate", "list", "convex_sgd", "convex_adagrad", "--json", "--quiet", "--help", "--form",
-    "simple", "L=1", "sigma=0.1", "R=1", "D=2", "T=100", "M=4", "step_size=0.1", "L=@/nowhere", "study",
-    "status", "errors", "large_batch", "--results", "r", "report", "datasets", "verify", "nothing", "-", "=", "1e400", "nan", "\u00e9", "",
+    "simple", "L=1", "sigma=0.1", "R=1", "D=2", "T=100", "M=4", "step_size=0.1", "L=@/nowhere", "study", "status",
+    "errors", "large_batch", "--results", "r", "report", "datasets", "verify", "nothing", "-", "=", "1e400", "nan",
+    "\u00e9", "",
 )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ _FAMILIES = {
     ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
+    "last_iterate": ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {
@@ -66,6 +67,7 @@ _TOOLS = {
     "Solver": "forms",
     "Source": "sources",
     "StepRule": "derive",
+    "StepSolver": "derive",
     "compare": "comparison",
     "dimension_exponent": "comparison",
     "noise_ratio": "comparison",

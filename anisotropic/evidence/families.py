@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, bounds, noises, optimizers, problems
+from .. import batching, bounds, noises, optimizers, problems, schedules
 from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
@@ -118,6 +118,8 @@ def huber_axes(bound: Bound) -> Axes:
     }
     if _boxed(bound) and "interior minimizer" not in bound.requires.properties:
         axes["centre"] = (-2.0, 2.0)
+    if "schedule" in bound.constants:
+        axes["power"] = (0.0, 3.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
     without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
@@ -162,6 +164,8 @@ def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
     step_size: Any = 10 ** at["log10_step"]
     if "step_decay" in at:
         step_size = step_size * power_law(dim, at["step_decay"])
+    if "power" in at:
+        step_size = schedules.polynomial(step_size, round(2 ** at["log2_steps"]), at["power"])
     name = next(iter(bound.requires.optimizers))
     if name in ("sgd", "sign_sgd"):
         return getattr(optimizers, name)(step_size)
@@ -236,6 +240,8 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
     said.append(f"step {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    if "power" in at:
+        said.append(f"times ((N + 1 - t)/N)^{at['power']:.2g}, N = {round(2 ** at['log2_steps'])}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import bounds
+from ..bounds.iterations import cut
 from ..bounds.measures import observe
 from ..bounds.theorem import Bound
 from ..intervals import Interval, Limits, quantile_limits, t_limits
@@ -89,7 +90,7 @@ def _scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) 
     if unmet(bound, run, known):
         return {}
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)
-    at = [known | {"T": int(t)} for t in run.steps]
+    at = [cut(known, t) for t in run.steps]
     form = bound.tightest(**at[-1]).form
     parts = [bound.terms(form, **c) for c in at]
     whole = np.isfinite(values).all(axis=0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, bounds, noises, optimizers, problems
+from .. import batching, bounds, noises, optimizers, problems, schedules
 from .._support.names import nearest
 from ..bounds.comparison import power_law
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
@@ -119,6 +119,24 @@ def _nonsmooth(name: str) -> Setup:
     else:
         optimizer = optimizers.sgd(_tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
     return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+
+
+def _last_iterate(name: str) -> Setup:
+    """Linear decay without a box; a late cool-down in a box that excludes the minimum; absolute values."""
+    if name == "convex_sgd_last_nonsmooth":
+        slope, steps, batch = power_law(5, 1.0), 200, 16
+        sigma, f = slope, problems.absolute(slope, center=0.5, box=_BOX)
+        schedule = schedules.linear(1.0, steps)
+        size = _tuned(name, schedule=schedule, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch))
+        method = optimizers.sgd(schedules.linear(size, steps))
+        return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+    curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
+    active = name == "convex_sgd_last_proj"
+    f = problems.quadratic(curvature, center=1.5 if active else 0.9, box=_BOX if active else None)
+    make = partial(schedules.wsd, share=0.3, warmup=10) if active else schedules.linear
+    known = {"L": curvature, "sigma": sigma, "R": 1.0 if active else 0.9, "M": batch}
+    method = optimizers.sgd(make(_tuned(name, schedule=make(1.0, steps), **known), steps))
+    return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch, 1024)  # type: ignore[index]
 
 
 def _pl_sgd() -> Setup:
@@ -314,6 +332,10 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd_proj": _convex_sgd_proj,
     "convex_diag_sgd": _convex_diag_sgd,
     "convex_sgd_nonsmooth": partial(_nonsmooth, "convex_sgd_nonsmooth"),
+    **{
+        name: partial(_last_iterate, name)
+        for name in ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth")
+    },
     "pl_sgd": _pl_sgd,
     "convex_adagrad": _convex_adagrad,
     "convex_adagrad_active": _convex_adagrad_active,

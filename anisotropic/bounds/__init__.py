@@ -48,7 +48,12 @@ _FAMILIES = {
     "generalized": ("nonconvex_adagrad_gen",),
     "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
     "separation": ("sgd_separation_lower",),
-    "lower": ("adagrad_lower", "adagrad_every_step_lower", "sgd_every_step_lower"),
+    "lower": (
+        "adagrad_lower",
+        "adagrad_every_step_lower",
+        "sgd_every_step_lower",
+        "sgd_every_schedule_lower",
+    ),
     "free": (
         "convex_adagrad_norm_free_variance",
         "convex_adagrad_free_variance",
@@ -79,6 +84,7 @@ _TOOLS = {
     "drift_instance": "drift",
     "two_phase_instance": "drift",
     "strong_growth_constants": "adaptive_batch",
+    "weighted_outputs": "outputs",
 }
 _MODULES = ("symbols", "measures", "batch_facts")
 

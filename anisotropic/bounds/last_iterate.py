@@ -55,7 +55,7 @@ _ZAMANI = Source(
 # ---- Lipschitz functions --------------------------------------------------------------------------------------------
 
 
-def _norms(c: Constants) -> tuple[float, float]:
+def norms(c: Constants) -> tuple[float, float]:
     """||R||^2 and ||G||^2 in the metric of the step sizes."""
     size = c.get("step_size", 1.0)
     return float(np.sum(c["R"] ** 2 / size)), float(np.sum(size * c["G"] ** 2))
@@ -63,7 +63,7 @@ def _norms(c: Constants) -> tuple[float, float]:
 
 def _sharp(c: Constants) -> Parts:
     """(R^2/A + G^2 (A - 2 sum theta))/2 at A = max(A_min, R/G)."""
-    R2, G2 = _norms(c)
+    R2, G2 = norms(c)
     found = tails.lipschitz(c["schedule"])
     if G2 == 0.0:
         return {"bias": 0.0, "gradient": 0.0}
@@ -78,7 +78,7 @@ def sqrt_ratio(a: float, b: float) -> float:
 
 def _scheduled(c: Constants) -> Parts:
     """The bound of arXiv 2310.07831 as the public code of arXiv 2501.18965 has it, at the best step after the last."""
-    R2, G2 = _norms(c)
+    R2, G2 = norms(c)
     given = c["schedule"][c["schedule"] > 0]
     sizes, squares = np.cumsum(given[::-1])[::-1], np.cumsum(given[::-1] ** 2)[::-1]
 
@@ -137,7 +137,7 @@ def _bias(R2: float, A: float) -> float:
     return R2 / (2 * A) if A > 0 else float("inf")
 
 
-def _free_price(c: Constants) -> Price:
+def free_price(c: Constants) -> Price:
     """Without a projection: N_t = sum_j s_j^2 (1 + theta_t L_j), s_j^2 and L_j in the metric of the step sizes."""
     size = c.get("step_size", 1.0)
     R2, s2 = float(np.sum(c["R"] ** 2 / size)), size * c["sigma"] ** 2 / c["M"]
@@ -153,7 +153,7 @@ def _free_price(c: Constants) -> Price:
     return Price(R2, terms, lambda sizes: (noise + curvature * sizes, np.full_like(sizes, curvature)))
 
 
-def _box_price(c: Constants) -> Price:
+def box_price(c: Constants) -> Price:
     """With a projection: N_t = sum_j s_j^2 / (1 - theta_t L_j); coordinates of equal curvature are taken together."""
     size = np.broadcast_to(c.get("step_size", 1.0), c["L"].shape)
     R2, slope = float(np.sum(c["R"] ** 2 / size)), size * c["L"]
@@ -228,7 +228,7 @@ convex_sgd_last = Bound(
     "upper",
     forms={
         "sharp": Solver(
-            _last(_free_price),
+            _last(free_price),
             _needed,
             _equation(_B * _price / (2 * M) + _C * total(step_size**2 * L * sigma**2) / (2 * M)),
         )
@@ -239,9 +239,9 @@ convex_sgd_last = Bound(
     title="last iterate of SGD under any schedule, convex and smooth, without a projection",
     assumptions=[_NOISE + " + rho (grad_j f)^2", _AS_GIVEN],
     step_rule=StepSolver(
-        _tuned(_free_price, _free_room),
+        _tuned(free_price, _free_room),
         (L, sigma, R, T, M, rho, schedule),
-        best_schedule.by_price(_free_price, _free_room),
+        best_schedule.by_price(free_price, _free_room),
     ),
     horizon=False,
     asymptotic=_relaxed,
@@ -251,14 +251,14 @@ convex_sgd_last_proj = Bound(
     "convex_sgd_last_proj",
     "gap",
     "upper",
-    forms={"sharp": Solver(_last(_box_price), _needed, _equation(_B * _price / (2 * M)))},
+    forms={"sharp": Solver(_last(box_price), _needed, _equation(_B * _price / (2 * M)))},
     conditions=[Lt(schedule, 1 / largest(step_size * L)), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", properties="convex", schedule=None, fixed_schedule=True),
     source=_ZAMANI,
     title="last iterate of projected SGD under any schedule, convex and smooth, active constraints allowed",
     assumptions=[_NOISE, _AS_GIVEN + "; where step_size_j differs between coordinates, the feasible set is a box"],
     step_rule=StepSolver(
-        _tuned(_box_price, _box_room), (L, sigma, R, T, M, schedule), best_schedule.by_price(_box_price, _box_room)
+        _tuned(box_price, _box_room), (L, sigma, R, T, M, schedule), best_schedule.by_price(box_price, _box_room)
     ),
     horizon=False,
     asymptotic=_relaxed | {"bias": 2 * _relaxed["bias"]},

@@ -46,6 +46,13 @@ REFERENCES: dict[str, dict[str, str]] = {
         "year": "2025",
         "eprint": "2307.11134",
     },
+    "kalman1960new": {
+        "author": "Kalman, Rudolf Emil",
+        "title": "A New Approach to Linear Filtering and Prediction Problems",
+        "journal": "Journal of Basic Engineering",
+        "volume": "82",
+        "year": "1960",
+    },
     "lan2012optimal": {
         "author": "Lan, Guanghui",
         "title": "An optimal method for stochastic composite optimization",

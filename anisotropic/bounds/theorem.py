@@ -203,11 +203,7 @@ class Bound:
 
     def terms(self, form: str | None = None, **constants: Any) -> dict[str, float]:
         """The terms by name; they sum to the value of that form."""
-        form = self._form(form)
-        values = self._values(self._needed[form], constants)
-        if found := broken(*self._checkable(self._filled(constants) | values, form)):
-            raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
-        return self.summands[form].values(values)
+        return self.summands[self._form(form)].values(self.checked(form, **constants))
 
     def tightest(self, **constants: Any) -> Tightest:
         """The form with the smallest value, the largest for a lower bound, among those that the constants allow.
@@ -335,6 +331,14 @@ class Bound:
         for entry in fields(self):
             object.__setattr__(copy, entry.name, forms if entry.name == "summands" else getattr(self, entry.name))
         return copy
+
+    def checked(self, form: str | None = None, **constants: Any) -> dict[str, Any]:
+        """The constants of a form as floats and arrays, defaults and tuned step size included, its conditions met."""
+        form = self._form(form)
+        values = self._values(self._needed[form], constants)
+        if found := broken(*self._checkable(self._filled(constants) | values, form)):
+            raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
+        return values
 
     # ---- print ------------------------------------------------------------------------------------------------------
 

@@ -327,6 +327,15 @@ def _sgd_every_step_lower() -> Setup:
     return Setup(bounds.sgd_every_step_lower, f, method, noise, known["R"], 1000, replicas=1024, records=1)
 
 
+def _sgd_every_schedule_lower() -> Setup:
+    """Equal coordinates and the step sizes of the filter, 1/(h (c + t - 1)): the bound is attained."""
+    h, level, steps, batch = 0.5, 0.4, 200, 4
+    offset = 1 + level**2 / batch / h**2
+    f, method = problems.quadratic([h] * 4), optimizers.sgd(schedules.inverse_time(1 / (h * offset), offset))
+    noise = noises.gaussian(level)
+    return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
+
+
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
@@ -361,6 +370,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "adagrad_lower": _adagrad_lower,
     "adagrad_every_step_lower": _adagrad_every_step_lower,
     "sgd_every_step_lower": _sgd_every_step_lower,
+    "sgd_every_schedule_lower": _sgd_every_schedule_lower,
     "adagrad_drift_lower": _adagrad_drift_lower,
     "nonconvex_adagrad_lower": _nonconvex_adagrad_lower,
     "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),

@@ -73,7 +73,7 @@ def test_iterations_that_take_no_step_change_nothing():
     [
         ({"schedule": [0.5, 0.5, 1.5, 0.5]}, r"does not hold: 1.5 against 1 at iteration 3"),
         ({"schedule": [0.5, 0.5], "T": 3}, r"schedule has 2 entries and T = 3; expected one step size per iteration"),
-        ({"schedule": an.schedules.cosine(0.1, 9), "T": 5}, r"is made for 9 iterations, and T = 5; make it for as many"),
+        ({"schedule": an.schedules.cosine(0.1, 9), "T": 5}, "is made for 9 iterations, and T = 5; make it for as many"),
         ({"schedule": an.schedules.inverse_sqrt(0.1)}, r"'inverse_sqrt' never ends; say for how many iterations, T"),
         ({"schedule": an.schedules.halve_on_plateau(0.1), "T": 5}, r"'halve_on_plateau' depend on the loss"),
         ({"schedule": an.schedules.restarted_search(0.1), "T": 5}, r"'restarted_search' depend on the loss"),
@@ -116,7 +116,8 @@ def test_the_tuned_step_size_without_smoothness_is_that_of_the_closed_form():
     known = {"R": [3.0, 4.0], "G": [0.6, 0.8]}
     size = NONSMOOTH.tuned_step_size(schedule=shape, **known)
     assert size == pytest.approx(5 / np.sqrt(found.A * found.B), rel=1e-13)
-    assert NONSMOOTH(schedule=shape, step_size=size, **known) == pytest.approx(5 * np.sqrt(found.B / found.A), rel=1e-13)
+    best = NONSMOOTH(schedule=shape, step_size=size, **known)
+    assert best == pytest.approx(5 * np.sqrt(found.B / found.A), rel=1e-13)
     assert NONSMOOTH(T=4, **known) == pytest.approx(5 * np.sqrt(tails.kappa_nonsmooth(np.ones(4)) / 5), rel=1e-13)
 
 
@@ -129,8 +130,7 @@ def test_critical_batch_size_and_rates():
     later = an.schedules.wsd(1.0, 1000, share=0.2)
     known = {"L": 1.0, "sigma": 1.0, "R": 1.0, "gap": 0.1}
     ratio = LAST.critical_batch_size(schedule=later, **known) / LAST.critical_batch_size(schedule=shape, **known)
-    assert ratio == pytest.approx(tails.smooth(later_factors := np.minimum(1, np.arange(1000, 0, -1) / 201)).B, rel=1e-12)
-    assert later_factors.size == 1000
+    assert ratio == pytest.approx(tails.smooth(np.minimum(1, np.arange(1000, 0, -1) / 201)).B, rel=1e-12)
     assert LAST.rate() == {"T": -0.5, "M": -0.5, "d": 1.0} and LAST.rate(noise=False)["T"] == -1.0
     with pytest.raises(ValueError, match="leave it out"):
         LAST.critical_batch_size(schedule=shape, step_size=0.1, **known)

@@ -7,7 +7,7 @@ import sympy as sp
 from scipy.optimize import brentq, minimize
 
 from anisotropic import bounds
-from anisotropic.bounds import best_schedule, tails
+from anisotropic.bounds import best_schedule, tails, weighted_outputs
 
 SHAPES = {
     "constant": lambda T: np.ones(T),
@@ -97,28 +97,29 @@ def test_one_pass_finds_the_smallest_square_over_all_ends():
             tail = tail + step / tail
         found = tails.lipschitz(theta)
         assert found.A <= np.min(tail**2) <= found.A * (1 + 1e-5)
-        assert found.B == pytest.approx(found.A - 2 * theta.sum(), rel=1e-9)
+        assert pytest.approx(found.A - 2 * theta.sum(), rel=1e-9) == found.B
 
 
 def test_constant_steps_follow_their_recursion():
     b = 1.0
     for T in range(1, 200):
         b += 2 + 1 / b if T > 1 else 3
-        assert tails.lipschitz(np.ones(T)).A == pytest.approx(b, rel=1e-13)
+        assert pytest.approx(b, rel=1e-13) == tails.lipschitz(np.ones(T)).A
 
 
 @pytest.mark.parametrize("T", [1, 2, 10, 1000])
 def test_linear_decay_has_the_minimax_value(T):
     schedule = np.arange(T, 0, -1) * (T + 1) ** -1.5
-    assert bounds.convex_sgd_last_nonsmooth(schedule=schedule, R=1.0, G=1.0) == pytest.approx((T + 1) ** -0.5, rel=1e-12)
+    value = bounds.convex_sgd_last_nonsmooth(schedule=schedule, R=1.0, G=1.0)
+    assert value == pytest.approx((T + 1) ** -0.5, rel=1e-12)
     found = tails.smooth(SHAPES["linear"](T))
-    assert found.A == pytest.approx(T, rel=1e-12) and found.B == pytest.approx(1.0, rel=1e-12)
+    assert pytest.approx(T, rel=1e-12) == found.A and pytest.approx(1.0, rel=1e-12) == found.B
 
 
 @pytest.mark.parametrize(("T", "tolerance"), [(10_000, 1e-3)])
 def test_constants_of_the_shapes_tend_to_the_table(T, tolerance):
     assert tails.kappa(SHAPES["cosine"](T)) == pytest.approx(1.0611, rel=tolerance)
-    assert tails.smooth(np.ones(T)).B == pytest.approx(np.log(T) / 2 + 1.1645, rel=tolerance)
+    assert pytest.approx(np.log(T) / 2 + 1.1645, rel=tolerance) == tails.smooth(np.ones(T)).B
     assert tails.kappa_nonsmooth(np.ones(T)) == pytest.approx(np.log(T) / 4 + 1.7231 / 2, rel=2e-3)
     for share in (0.2, 0.5):
         cooled = best_schedule.constant_then_linear(T, round(share * T), 1.0, 1 / round(share * T))
@@ -138,8 +139,11 @@ def test_the_sharp_form_is_up_to_twice_below_the_scheduled_one(name):
 # ---- exact worst cases ----------------------------------------------------------------------------------------------
 
 
-def worst_case(eta, smoothness=None):
-    """The largest last gap over all functions with subgradients of norm 1, or of smoothness L, from distance 1."""
+def worst_case(eta, smoothness=None, weights=None):
+    """The largest last gap over all functions with subgradients of norm 1, or of smoothness L, from distance 1.
+
+    With weights, one for each of w_1..w_{T+1}, the largest weighted sum of gaps.
+    """
     T = len(eta)
     points = T + 1
     E = np.eye(points + 1)
@@ -160,7 +164,7 @@ def worst_case(eta, smoothness=None):
             extra = 0 if smoothness is None else product(gi - gj, gi - gj) / (2 * smoothness)
             if xi is not xj:
                 conditions.append(fj >= fi + product(gi, xj - xi) + extra)
-    problem = cp.Problem(cp.Maximize(f[T]), conditions)
+    problem = cp.Problem(cp.Maximize(f[T] if weights is None else f @ weights), conditions)
     problem.solve(solver=cp.CLARABEL)
     return problem.value
 
@@ -172,6 +176,61 @@ def test_no_bound_below_the_sharp_form_holds(seed):
     eta *= np.exp(rng.normal(0, 0.5)) / np.sqrt(np.prod(tails.lipschitz(eta)))
     value = bounds.convex_sgd_last_nonsmooth(schedule=eta, R=1.0, G=1.0)
     assert worst_case(eta) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [0, 1, 2, 3, 4], [0, 0, 0, 1, 1], [0.4, 0.3, 0.2, 0.2, 0.2]])
+def test_no_bound_below_that_for_weighted_outputs_holds(weights):
+    eta, weights = np.array([0.4, 0.3, 0.2, 0.2]), np.array(weights) / np.sum(weights)
+    value = weighted_outputs(bounds.convex_sgd_last_nonsmooth, weights, schedule=eta, R=1.0, G=1.0)
+    assert worst_case(eta, weights=weights) == pytest.approx(value, rel=1e-4)
+
+
+def test_weights_in_proportion_to_the_step_sizes_give_the_textbook_bound():
+    eta = np.array([0.4, 0.1, 0.7, 0.2])
+    points = np.append(eta, 0.3)
+    value = weighted_outputs(bounds.convex_sgd_last_nonsmooth, points, schedule=eta, R=2.0, G=3.0)
+    assert value == pytest.approx((4 + 9 * np.sum(points**2)) / (2 * points.sum()), rel=1e-9)
+
+
+def test_all_weight_on_the_last_iterate_gives_the_bound_on_it():
+    rng = np.random.default_rng(5)
+    smooth = {"L": np.array([1.0, 0.5]), "sigma": np.array([1.0, 0.3]), "R": np.array([1.0, 2.0]), "M": 4}
+    cases = (
+        (bounds.convex_sgd_last, smooth), (bounds.convex_sgd_last_proj, smooth),
+        (bounds.convex_sgd_last_nonsmooth, {"R": 1.0, "G": 1.0}),
+    )  # fmt: skip
+    for b, known in cases:
+        theta = rng.uniform(0.1, 0.9, 6)
+        value = weighted_outputs(b, [0, 0, 0, 0, 0, 0, 3], schedule=theta, **known)
+        assert value == pytest.approx(b(schedule=theta, **known), rel=1e-9)
+        early = weighted_outputs(b, [0, 0, 0, 1, 0, 0, 0], schedule=theta, **known)
+        assert early == pytest.approx(b(schedule=theta[:3], **known), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["convex_sgd_last", "convex_sgd_last_nonsmooth"])
+def test_uniform_weights_under_a_rising_schedule_are_refused(name):
+    known = {"schedule": np.linspace(0.01, 0.2, 8), "R": 1.0}
+    known |= {"G": 1.0} if name.endswith("nonsmooth") else {"L": 1.0, "sigma": 1.0, "M": 1}
+    with pytest.raises(ValueError, match="go back at iteration .*uniform weights under a rising schedule"):
+        weighted_outputs(bounds[name], np.append(0.0, np.ones(8)), **known)
+    falling = known | {"schedule": known["schedule"][::-1]}
+    assert weighted_outputs(bounds[name], np.append(0.0, np.ones(8)), **falling) > 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ([1, 1], r"weights has shape \(2,\); expected \(3,\), one for each of w_1, ..., w_3"),
+        ([0, -1, 1], r"weights\[1\] = -1; expected finite weights of at least 0"),
+        ([0, 0, 0], "expected finite weights of at least 0, one of them above"),
+        ([1, 1, 1], r"weights\[0\] = 0.333333; the bound for smooth functions says nothing of w_1"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(weights, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        weighted_outputs(bounds.convex_sgd_last, weights, schedule=[0.2, 0.1], L=1.0, sigma=1.0, R=1.0, M=1)
+    with pytest.raises(ValueError, match="convex_sgd is no bound on the last iterate under a schedule"):
+        weighted_outputs(bounds.convex_sgd, [0, 1], schedule=[0.1])
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "wsd"])
@@ -253,6 +312,11 @@ def test_the_absolute_value_attains_it_for_short_step_sizes():
     assert bounds.convex_sgd_last_nonsmooth(schedule=theta, R=3.0, G=2.0) == pytest.approx(2 * 3 - 4 * theta.sum())
 
 
+def scheduled(theta, base=1.0):
+    """SGD with these step sizes, for the walker over all paths."""
+    return lambda w, g, t, state: (w - theta[t] * base * g, state)
+
+
 # ---- exact expectations ---------------------------------------------------------------------------------------------
 
 
@@ -273,14 +337,13 @@ def test_bounds_hold_in_exact_expectation(exact, convex_instances, boxed):
             low = np.where(rng.random(2) < 0.5, shift + 0.3, -2.0)
             box = (low, low + 3.0)
             found = minimize(
-                lambda w: value(w[None])[0], np.clip(shift, *box), jac=lambda w: gradient(w[None])[0],
+                lambda w, value=value: value(w[None])[0], np.clip(shift, *box),
+                jac=lambda w, gradient=gradient: gradient(w[None])[0],
                 bounds=list(zip(*box, strict=True)), options={"ftol": 1e-15, "gtol": 1e-12},
             )  # fmt: skip
             minimum, best = found.fun, found.x
         start = np.clip(shift + rng.normal(0, 1, 2), *(box or (-np.inf, np.inf)))
-        walked = exact.walk(
-            value, gradient, lambda w, g, t, state: (w - theta[t] * base * g, state), start, T, sigma, p, box, rho
-        )
+        walked = exact.walk(value, gradient, scheduled(theta, base), start, T, sigma, p, box, rho)
         known = {"L": L, "sigma": sigma, "R": np.abs(start - best), "M": M, "rho": rho, "step_size": base}
         ratio = (walked.gap - minimum) / bounds[name](schedule=theta, **known)
         largest = max(largest, ratio)
@@ -301,13 +364,25 @@ def test_the_nonsmooth_bound_holds_in_exact_expectation(exact):
         walked = exact.walk(
             lambda w, c=c, shift=shift: np.sum(c * np.abs(w - shift), axis=1),
             lambda w, c=c, shift=shift: c * np.sign(w - shift),
-            lambda w, g, t, state, theta=theta, base=base: (w - theta[t] * base * g, state),
-            start, T, sigma, p,
+            scheduled(theta, base), start, T, sigma, p,
         )  # fmt: skip
         ratio = walked.gap / bounds.convex_sgd_last_nonsmooth(schedule=theta, **known)
         largest = max(largest, ratio)
         assert ratio <= 1 + 1e-9
     assert largest > 0.6
+
+
+def test_the_mean_of_the_outputs_is_bounded_in_exact_expectation(exact, convex_instances):
+    rng = np.random.default_rng(6)
+    for _ in range(100):
+        value, gradient, L, shift = convex_instances(rng)
+        T, sigma = int(rng.integers(1, 6)), 10 ** rng.uniform(-2, 1, 2)
+        theta = np.sort(rng.uniform(0.05, 1, T))[::-1] / L.max()
+        start = shift + rng.normal(0, 1, 2)
+        walked = exact.walk(value, gradient, scheduled(theta), start, T, sigma, rng.uniform(0.05, 0.95))
+        known = {"L": L, "sigma": sigma, "R": np.abs(start - shift), "M": 1}
+        bound = weighted_outputs(bounds.convex_sgd_last, np.append(0, np.ones(T)), schedule=theta, **known)
+        assert walked.mean_gap_after <= bound * (1 + 1e-9)
 
 
 # ---- the best schedule ----------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ def test_uniform_weights_under_a_rising_schedule_are_refused(name):
         ([1, 1], r"weights has shape \(2,\); expected \(3,\), one for each of w_1, ..., w_3"),
         ([0, -1, 1], r"weights\[1\] = -1; expected finite weights of at least 0"),
         ([0, 0, 0], "expected finite weights of at least 0, one of them above"),
-        ([1, 1, 1], r"weights\[0\] = 0.333333; the bound for smooth functions says nothing of w_1"),
+        ([1, 1, 1], r"weights\[0\] = 0.333333; a bound for smooth functions says nothing of w_1"),
     ],
 )
 def test_weights_that_make_no_sense_are_refused(weights, sentence):

@@ -1,9 +1,9 @@
 """Which schedule of step sizes ends lowest at which batch size, and does the bound on the last iterate know before?
 
 SGD without a box on quadratics in 50 coordinates, 400 iterations, gap of the last iterate; curvature j^-2, 1/j or 1 and
-noise of variance L_j. Predicted: the bound at its own step size, `convex_sgd_last`. Measured: tuned step sizes (and those
-of the bound), ratios paired by replica. What the bound ranks wrongly is listed beside what it ranks right. AdaGrad-Norm
-is the control: it decays by itself.
+noise of variance L_j. Predicted: the bound at its own step size, `convex_sgd_last`. Measured: step sizes tuned up to
+1/L, where the bound holds, or freely, and those of the bound; ratios paired by replica. What the bound ranks wrongly is
+listed beside what it ranks right. AdaGrad-Norm is the control: it decays by itself.
 """
 
 from itertools import combinations
@@ -16,11 +16,12 @@ DIM, STEPS, LEVEL = 50, 400, 0.01
 AXES = {
     "curvature": [2.0, 1.0, 0.0],
     "batch": [1, 4, 16, 64, 256, 1024, 4096],
+    "largest": [1.0, 8.0],  # step size on the grid, in units of 1/L
     "replicas": [128],
 }
-QUICK = {"curvature": [1.0, 0.0], "batch": [1, 256], "replicas": [48]}
+QUICK = {"curvature": [1.0], "batch": [1, 256], "replicas": [32]}
 SHARES = {"wsd, share 0.05": 0.05, "wsd, share 0.2": 0.2, "wsd, share 0.5": 0.5, "linear": 1.0}
-GRID = 2.0 ** np.arange(-8, 3, 0.5)
+GRID = 2.0 ** np.arange(-7, 3.5, 0.5)
 LAST = an.bounds.convex_sgd_last
 
 
@@ -44,11 +45,12 @@ def setting(curvature, batch):
     return an.problems.quadratic(L), an.noises.gaussian(np.sqrt(L)), known
 
 
-def cell(curvature, batch, replicas, seed):
+def cell(curvature, batch, largest, replicas, seed):
     f, noise, known = setting(curvature, batch)
     best = an.schedules.optimal(LAST, T=STEPS, **known).params.values
     makers = schedules() | {"the bound's best": lambda size: an.schedules.from_vector(best, step_size=size)}
-    methods = {name: an.Method(lambda size, m=m: an.optimizers.sgd(m(size)), GRID, LAST) for name, m in makers.items()}
+    grid = GRID[largest >= GRID]
+    methods = {name: an.Method(lambda size, m=m: an.optimizers.sgd(m(size)), grid, LAST) for name, m in makers.items()}
     methods["adagrad_norm"] = an.Method(an.optimizers.adagrad_norm, GRID * 4)
     return an.race(
         f, methods, noise=noise, start=1.0, batch_size=batch, steps=STEPS, replicas=replicas, seed=seed, measure="gap",
@@ -65,62 +67,71 @@ def pairs(race, kind):
             yield first, second, measured, predicted, (measured.estimate > 1) == (predicted > 1)
 
 
-def ranking(results, kind):
+def told(largest):
+    """How the step sizes were tuned, in words."""
+    return "tuned up to 1/L" if largest == 1 else "tuned freely"
+
+
+def ranking(results, kind, largest):
     """How many decided pairs the bound ranks right and wrong, and the clearest of either sort, in one table."""
+    words = f"Step sizes {told(largest) if kind == 'tuned' else 'of the bound'}"
     found = [
         {"case": f"L_j = j^-{p['curvature']:g}, M = {p['batch']}", "schedules": f"{a} over {b}", "measured": f"{m:.2f}",
          "bounds": f"{q:.2f}", "the bound is": "right" if right else "wrong", "far": abs(np.log(m.estimate))}
-        for p, race in results.races() for a, b, m, q, right in pairs(race, kind)
+        for p, race in results.races(largest=largest) for a, b, m, q, right in pairs(race, kind)
     ]  # fmt: skip
     for curvature in results.axes["curvature"]:
         here = [r for r in found if r["case"].startswith(f"L_j = j^-{curvature:g},")]
         wrong = sum(r["the bound is"] == "wrong" for r in here)
         results.say(
-            f"{kind} step sizes, L_j = j^-{curvature:g}: of {len(here)} decided pairs of schedules the bound ranks "
+            f"{words}, L_j = j^-{curvature:g}: of {len(here)} decided pairs of schedules the bound ranks "
             f"{len(here) - wrong} right and {wrong} wrong."
         )
     clearest = []
     for word in ("right", "wrong"):
         clearest += sorted((r for r in found if r["the bound is"] == word), key=lambda r: -r["far"])[:8]
     rows = [{k: v for k, v in r.items() if k != "far"} for r in clearest]
-    results.table(rows, f"{kind} step sizes: the clearest predictions, right and wrong (last gap, level {LEVEL})")
+    results.table(rows, f"{words}: the clearest predictions, right and wrong (last gap, level {LEVEL})")
 
 
-def cool_down(results):
+def cool_down(results, largest):
     """The best share of the cool-down, measured and of the bound, and what following the bound costs."""
     rows, flips = [], {}
-    for point, race in results.races():
+    for point, race in results.races(largest=largest):
         guess = min(SHARES, key=lambda m: race.theorem[m].claim)
         best = min(SHARES, key=lambda m: np.mean(race.tuned[m].values))
         flips.setdefault(point["curvature"], []).append((point["batch"], SHARES[best], SHARES[guess]))
         cost = "1" if guess == best else f"{race.ratio(guess, best):.2f}"
         rows.append({"curvature": f"j^-{point['curvature']:g}", "M": point["batch"], "share, bound": SHARES[guess],
                      "share, measured": SHARES[best], "cost of the bound's": cost})  # fmt: skip
-    results.table(rows, f"Share of the iterations in which the step size falls (tuned step sizes, level {LEVEL})")
+    words = f"step sizes {told(largest)}"
+    results.table(rows, f"Share of the iterations in which the step size falls ({words}, level {LEVEL})")
     for curvature, found in flips.items():
-        (low, first, told), (high, last, said) = min(found), max(found)
+        (low, first, early), (high, last, late) = min(found), max(found)
         results.say(
-            f"L_j = j^-{curvature:g}: the best share is {first:g} at M = {low} and {last:g} at M = {high}; the bound says "
-            f"{told:g} and {said:g}."
+            f"{words.capitalize()}, L_j = j^-{curvature:g}: the best share is {first:g} at M = {low} and {last:g} "
+            f"at M = {high}; the bound says {early:g} and {late:g}."
         )
 
 
-def plot(results):
+def draw_all(results, largest):
+    """Last gaps and their ratios to linear decay's, one column a profile of curvature."""
     batches = np.array(results.axes["batch"], dtype=float)
 
     def draw(ax, kind, curvature):
         """Measured last gaps; the bounds as thin lines beside the step sizes that they name."""
-        races = results.races(curvature=curvature)
+        races = results.races(curvature=curvature, largest=largest)
         series = races.values(kind)
         looks = an.plotting.method_styles(series)
         if kind == "theorem":
             for method in series:
-                ax.plot(batches, races.claims()[method], **looks[method] | {"marker": "", "linewidth": 0.7, "alpha": 0.6})
+                thin = {"marker": "", "linewidth": 0.7, "alpha": 0.6}
+                ax.plot(batches, races.claims()[method], **looks[method] | thin)
         an.plotting.curves(batches, series, xlabel="batch size M", ylabel="last gap", ax=ax)
 
     def draw_ratio(ax, kind, curvature):
         """Last gap over that of linear decay: measured with limits, and the ratio of the bounds."""
-        races = results.races(curvature=curvature)
+        races = results.races(curvature=curvature, largest=largest)
         looks = an.plotting.method_styles(schedules())
         for method, look in looks.items():
             if method == "linear":
@@ -142,13 +153,19 @@ def plot(results):
             kinds, curvatures, each, height=4.8, titles=lambda a: f"L = j^-{a:g}",
             row_labels=lambda k: "ratio of bounds" if k == "bound" else f"({k} step sizes)",
         )  # fmt: skip
-        results.save_figure(figure, name)
-    races = results.races("L_j = j^-{curvature:g}, M = {batch}")
-    results.save_csv("last_gaps", races.rows())
+        results.save_figure(figure, name + ("_up_to_the_cap" if largest == 1 else ""))
+
+
+def plot(results):
+    results.save_csv("last_gaps", results.races().rows())
+    label = "L_j = j^-{curvature:g}, M = {batch}"
+    races = results.races(label, largest=results.axes["largest"][-1])
     races.verdicts()
-    for kind in ("tuned", "theorem"):
-        ranking(results, kind)
-    cool_down(results)
+    ranking(results, "theorem", results.axes["largest"][-1])
+    for largest in results.axes["largest"]:
+        draw_all(results, largest)
+        ranking(results, "tuned", largest)
+        cool_down(results, largest)
     races.compare(["the bound's best", "adagrad_norm"], what="last gap")
     races.edges()
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sympy as sp
+from scipy.optimize import minimize_scalar
 
 import anisotropic as an
 from anisotropic.evidence.linear_methods import METHODS
@@ -144,6 +145,37 @@ def test_no_schedule_beats_the_filter():
     for _ in range(2000):
         other = schedule * np.exp(rng.normal(0, rng.choice([0.1, 0.5, 2.0]), T))
         assert exact.linear_method("sgd", h, sigma, schedule=other, start=R).gap[-1] >= floor
+
+
+def test_within_the_cap_the_best_schedule_changes_with_the_batch_size():
+    """Curvature 1/j and noise of that variance in 100 coordinates, 400 iterations; the best step size up to 1/L.
+
+    Measured and predicted: linear decay wins at M = 1, a late cool-down at M = 256.
+    """
+    T, h = 400, 1 / np.arange(1.0, 101)
+    left = np.arange(T, 0, -1)
+    shapes = {"constant": np.ones(T), "linear": left / T, "wsd": np.minimum(1.0, left / 81)}
+
+    def best(shape, M, value):
+        on = {"bounds": (-7, 0), "method": "bounded", "options": {"xatol": 0.01}}
+        at = minimize_scalar(lambda x: value(np.exp(x) * shape, M), **on)
+        return min(at.fun, value(shape, M))
+
+    def measured(schedule, M):
+        return exact.linear_method("sgd", h, np.sqrt(h), schedule=schedule, start=1.0, batch_size=M).gap[-1]
+
+    def predicted(schedule, M):
+        return an.bounds.convex_sgd_last(L=h, sigma=np.sqrt(h), R=1.0, M=M, schedule=schedule)
+
+    found = {(name, M): best(shape, M, measured) for name, shape in shapes.items() for M in (1, 256)}
+    assert found["linear", 1] == pytest.approx(0.162, rel=0.02) and found["wsd", 1] == pytest.approx(0.199, rel=0.02)
+    assert found["constant", 1] == pytest.approx(0.269, rel=0.02)
+    assert found["linear", 256] == pytest.approx(0.00268, rel=0.02)
+    assert found["wsd", 256] == pytest.approx(0.00171, rel=0.02)
+    claims = {(name, M): best(shapes[name], M, predicted) for name in ("linear", "wsd") for M in (1, 256)}
+    assert claims["linear", 1] == pytest.approx(1.158, rel=0.02) and claims["wsd", 1] == pytest.approx(1.245, rel=0.02)
+    assert claims["wsd", 256] == pytest.approx(0.0959, rel=0.02)
+    assert claims["linear", 256] == pytest.approx(0.1367, rel=0.02)
 
 
 def test_schedules_of_the_package_are_taken():

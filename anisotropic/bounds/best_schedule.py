@@ -77,20 +77,16 @@ def constant_then_linear(steps: int, cooldown: int, level: float, slope: float) 
 
 
 def by_price(
-    price: Callable[[dict[str, Any]], Price], room: Callable[[dict[str, Any]], float]
-) -> Callable[[dict[str, Any]], FloatArray]:
+    price: Callable[[dict[str, Any]], Price], room: Callable[[dict[str, Any]], float], c: dict[str, Any]
+) -> FloatArray:
     """The best schedule of a bound for smooth functions with this price of noise, its cap `room` over max L."""
-
-    def solve(c: dict[str, Any]) -> FloatArray:
-        if not c["R"].any():
-            raise ValueError("no schedule is best where R = 0: the start is the minimizer")
-        if not c["L"].any():
-            raise ValueError("no schedule is best where every L is 0: no step size is too large")
-        of, cap, T = price(c), room(c) / float(np.max(c["L"])), int(c["T"])
-        found = _constant_then_linear(of, cap, T)
-        return _refined(of, found, cap) if T <= REFINED else found
-
-    return solve
+    if not c["R"].any():
+        raise ValueError("no schedule is best where R = 0: the start is the minimizer")
+    if not c["L"].any():
+        raise ValueError("no schedule is best where every L is 0: no step size is too large")
+    of, cap, T = price(c), room(c) / float(np.max(c["L"])), int(c["T"])
+    found = _constant_then_linear(of, cap, T)
+    return _refined(of, found, cap) if T <= REFINED else found
 
 
 def _constant_then_linear(price: Price, cap: float, T: int) -> FloatArray:

@@ -8,6 +8,7 @@ schedule are those of `tails`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -176,8 +177,8 @@ def box_price(c: Constants) -> Price:
     return Price(R2, terms, noise)
 
 
-def _last(price: Callable[[Constants], Price]) -> Callable[[Constants], Parts]:
-    return lambda c: price(c).terms(tails.smooth(c["schedule"]), 1.0)
+def _last(price: Callable[[Constants], Price], c: Constants) -> Parts:
+    return price(c).terms(tails.smooth(c["schedule"]), 1.0)
 
 
 def _cap(c: Constants, room: float) -> float:
@@ -186,19 +187,15 @@ def _cap(c: Constants, room: float) -> float:
         return float(np.divide(room, np.max(c["L"])))
 
 
-def _tuned(price: Callable[[Constants], Price], room: Callable[[Constants], float]) -> Callable[[Constants], float]:
+def _tuned(price: Callable[[Constants], Price], room: Callable[[Constants], float], c: Constants) -> float:
     """The factor of a given schedule at which the bound is smallest: it is convex in the factor."""
-
-    def solve(c: Constants) -> float:
-        of, at = tails.compressed(tails.smooth(c["schedule"])), price(c)
-        cap = _cap(c, room(c)) / float(np.max(c["schedule"]))
-        if not np.isfinite(cap):
-            raise ValueError("the tuned step size is unbounded where every L is 0; pass step_size")
-        if not c["R"].any():
-            return float(np.finfo(float).tiny)
-        return best_schedule.lowest_convex(lambda factor: at.value(of, factor), cap)
-
-    return solve
+    of, at = tails.compressed(tails.smooth(c["schedule"])), price(c)
+    cap = _cap(c, room(c)) / float(np.max(c["schedule"]))
+    if not np.isfinite(cap):
+        raise ValueError("the tuned step size is unbounded where every L is 0; pass step_size")
+    if not c["R"].any():
+        return float(np.finfo(float).tiny)
+    return best_schedule.lowest_convex(lambda factor: at.value(of, factor), cap)
 
 
 def _free_room(c: Constants) -> float:
@@ -228,7 +225,7 @@ convex_sgd_last = Bound(
     "upper",
     forms={
         "sharp": Solver(
-            _last(free_price),
+            partial(_last, free_price),
             _needed,
             _equation(_B * _price / (2 * M) + _C * total(step_size**2 * L * sigma**2) / (2 * M)),
         )
@@ -239,9 +236,9 @@ convex_sgd_last = Bound(
     title="last iterate of SGD under any schedule, convex and smooth, without a projection",
     assumptions=[_NOISE + " + rho (grad_j f)^2", _AS_GIVEN],
     step_rule=StepSolver(
-        _tuned(free_price, _free_room),
+        partial(_tuned, free_price, _free_room),
         (L, sigma, R, T, M, rho, schedule),
-        best_schedule.by_price(free_price, _free_room),
+        partial(best_schedule.by_price, free_price, _free_room),
     ),
     horizon=False,
     asymptotic=_relaxed,
@@ -251,14 +248,16 @@ convex_sgd_last_proj = Bound(
     "convex_sgd_last_proj",
     "gap",
     "upper",
-    forms={"sharp": Solver(_last(box_price), _needed, _equation(_B * _price / (2 * M)))},
+    forms={"sharp": Solver(partial(_last, box_price), _needed, _equation(_B * _price / (2 * M)))},
     conditions=[Lt(schedule, 1 / largest(step_size * L)), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", properties="convex", schedule=None, fixed_schedule=True),
     source=_ZAMANI,
     title="last iterate of projected SGD under any schedule, convex and smooth, active constraints allowed",
     assumptions=[_NOISE, _AS_GIVEN + "; where step_size_j differs between coordinates, the feasible set is a box"],
     step_rule=StepSolver(
-        _tuned(box_price, _box_room), (L, sigma, R, T, M, schedule), best_schedule.by_price(box_price, _box_room)
+        partial(_tuned, box_price, _box_room),
+        (L, sigma, R, T, M, schedule),
+        partial(best_schedule.by_price, box_price, _box_room),
     ),
     horizon=False,
     asymptotic=_relaxed | {"bias": 2 * _relaxed["bias"]},

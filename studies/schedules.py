@@ -1,9 +1,9 @@
 """Which schedule of step sizes ends lowest at which batch size, and does the bound on the last iterate know before?
 
 SGD without a box on quadratics in 100 coordinates, 400 iterations, gap of the last iterate; curvature j^-2, 1/j or 1
-and noise of variance L_j. Predicted: the bound at its own step size, `convex_sgd_last`. Measured: step sizes tuned up to
-1/L, where the bound holds, or freely, and those of the bound; ratios paired by replica. What the bound ranks wrongly is
-listed beside what it ranks right. AdaGrad-Norm is the control: it decays by itself.
+and noise of variance L_j. Predicted: the bound at its own step size, `convex_sgd_last`. Measured: step sizes tuned up
+to 1/L, where the bound holds, or freely, and those of the bound; ratios paired by replica. What the bound ranks wrongly
+is listed beside what it ranks right. AdaGrad-Norm is the control: it decays by itself.
 """
 
 from itertools import combinations

@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "batching": "batching",
     "bounds": "bounds",
+    "certified": "evidence.certified",
     "certify": "evidence.certify",
     "datasets": "datasets",
     "exact": "evidence.exact",
@@ -36,6 +37,7 @@ _MODULES = {
     "surge": "surge",
 }
 _NAMES = {
+    "advice": ("Advice", "advise"),
     "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "compiled.leaf": ("leaf",),
     "simulation.contract": ("ContractViolation", "Findings", "check"),

@@ -37,7 +37,7 @@ def test_bounds_table_has_every_bound(generated):
     table = generated.bounds_table()
     rows = [line for line in table.splitlines() if line.startswith("| [")]
     assert [re.match(r"\| \[`(\w+)`\]", row)[1] for row in rows] == list(an.bounds)
-    assert all(row.count(" | ") == 5 for row in rows)
+    assert all(row.count(" | ") == 6 for row in rows)
     assert [line[3:] for line in table.splitlines() if line.startswith("## ")] == list(an.bounds)
 
 

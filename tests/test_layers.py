@@ -47,13 +47,15 @@ LAYERS = {
     "surge": Row("records", "numpy scipy"),
     "noise_scale": Row("records", "numpy scipy"),
     "bounds": Row("records", "numpy sympy", "scipy"),
-    "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy", "cvxpy PEPit clarabel"),
+    "evidence": Row(f"{NOUNS} simulation intervals bounds", "numpy scipy sympy", "cvxpy PEPit clarabel flint"),
     "geometry": Row(f"{BELOW} intervals", "numpy numba", "scipy"),
     "geometry.torch": Row("records geometry", "numpy torch", "scipy"),
-    "datasets": Row("records", "numpy scipy", "sklearn"),
+    "datasets": Row("records", "numpy scipy", "pooch sklearn"),
+    "advice": Row(f"{NOUNS} simulation intervals bounds evidence noise_scale datasets plotting study",
+                  "numpy scipy", "matplotlib"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
     "study": Row("records intervals evidence plotting", "numpy click", "rich llvmlite"),
-    "cli": Row("records bounds datasets evidence study plotting", "click", "numpy rich"),
+    "cli": Row("records advice bounds datasets evidence study plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]
 

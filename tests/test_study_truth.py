@@ -225,9 +225,10 @@ class TestRepeats:
         assert main(fake, ["run", "--n", "4", "--results", "r"]) == 0
         monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
         monkeypatch.setattr(compute, "_conditions", {})
-        assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 0
-        told = capsys.readouterr().err
-        assert "4 stored cells were computed for the processor" in told and "this is generic" in told
+        assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 3
+        assert "cells came from the processor generic" in (told := capsys.readouterr().err) and "To go on:" in told
+        assert len(json.loads((fake.parent / "r/manifest.json").read_text())["digests"]) == 4
+        assert main(fake, ["run", "--n", "4,16", "--results", "r", "--mix-processors"]) == 0
         groups = json.loads((fake.parent / "r/manifest.json").read_text())["conditions"]
         assert [g["cells"] for g in groups] == [4, 4]
         assert groups[1]["cpu_target"] == "generic" != groups[0]["cpu_target"]

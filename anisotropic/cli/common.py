@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..bounds import Bound
 
 DONE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
-CODES = "Exit codes: 0 done, 1 unexpected, 2 usage, 3 incomplete (resumable), 4 a bound violated, 5 an extra missing."
+CODES = (
+    "Exit codes: 0 done, 1 unexpected or not proved, 2 usage, 3 incomplete (resumable), 4 a bound violated, "
+    "5 an extra missing."
+)
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -54,7 +57,7 @@ def usage() -> Iterator[None]:
     """Inside, what the library refuses is the user's to mend: one sentence, exit code 2."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+    except (ValueError, TypeError, KeyError, FileNotFoundError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0] if isinstance(error, KeyError) else error)) from None
 
 

@@ -1,10 +1,11 @@
-"""Which pages are made from the package? The table of bounds, and one page of reference for each public module."""
+"""Which pages are made from the package? The table of bounds, what is proved by machine, and the reference."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import re
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -32,13 +33,14 @@ def exponents(rate: dict[str, float] | None) -> str:
 
 def bounds_table() -> str:
     """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
-    lines = ["| id | bounds | noise | bias | slack seen | arXiv |", "|---|---|---|---|---|---|"]
+    lines = ["| id | bounds | noise | bias | slack seen | steps proved | arXiv |", "|---|---|---|---|---|---|---|"]
     rows = an.bounds.table()
     needs = read_mutation_table(MUTATION)
     for r in rows:
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
         parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term) == (r["id"], "")), "")]
+        parts += [steps_proved(r["id"])]
         lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
         lines += ["", f"(bound-{r['id'].replace('_', '-')})=", f"## {r['id']}", "", f"{r['title'] or 'A bound'}."]
@@ -54,6 +56,30 @@ def bounds_table() -> str:
             lines += [f"* derivation: [{page.stem}](theory/{page.name})"]
         lines += needs_table([n for n in needs if n.bound == r["id"]])
     return "\n".join(lines) + "\n"
+
+
+def steps_proved(bound: str) -> str:
+    """How many steps of a bound's proof a machine proves, and how; the others are proved by hand."""
+    ways = Counter(an.certified.method(entry) for entry in an.certified.resting_on(bound))
+    return ", ".join(f"{count} {way}" for way, count in sorted(ways.items())) or an.certified.BY_HAND
+
+
+def certified_table() -> str:
+    """Every inequality that has a proof by machine, proved while this page is made."""
+    lines = ["| inequality | for | page, step | how | boxes | CPU s |", "|---|---|---|---|---|---|"]
+    for row in an.certified.table():
+        if not row["proved"]:
+            raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
+        where = f"[{row['page']}]({row['page']}.md), {row['step']}"
+        lines.append(f"| `{row['name']}`: ${_in_table(row['statement'])}$ | ${_in_table(row['domain'])}$ | {where} | "
+                     f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip
+    by_hand = [f"`{bound}`" for bound in an.bounds if not an.certified.resting_on(bound)]
+    return "\n".join([*lines, "", f"By hand only, every step: {', '.join(by_hand)}."]) + "\n"
+
+
+def _in_table(latex: str) -> str:
+    """A bar would end the cell."""
+    return re.sub(r"\|(.*?)\|", r"\\lvert \1\\rvert ", latex)
 
 
 def needs_table(rows: list[TermNeed]) -> list[str]:
@@ -126,6 +152,7 @@ def write(path: Path, text: str) -> None:
 def generate(app: Sphinx | None = None) -> None:
     """Write all generated pages."""
     write(OUT / "bounds_table.md", bounds_table())
+    write(OUT / "certified_table.md", certified_table())
     pages = OUT / "reference"
     texts, elsewhere = {}, set()
     for name, module in public_modules().items():

@@ -45,6 +45,7 @@ DECAY = {
     "adagrad_lower": Decay("mean_gap", None, None),
     "adagrad_every_step_lower": Decay("mean_gap", None, None),
     "sgd_every_step_lower": Decay("mean_gap", None, None),
+    "sgd_every_schedule_lower": Decay("gap", None, None),
     "convex_adagrad_norm_free_variance": Decay("root_mean_gap", None, None),
     "convex_adagrad_free_variance": Decay("root_mean_gap", None, None),
     "convex_adagrad_norm_free_hp": Decay("mean_gap", None, None),
@@ -53,4 +54,7 @@ DECAY = {
     "nonconvex_adagrad_lower": Decay("gradient_l1", None, None),
     "adagrad_norm_strong_growth": Decay("gradient_l2_squared", (-1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)),
     "adagrad_strong_growth": Decay("gradient_l1", (-0.5, 0.0, 0.0), (-0.5, 0.0, 0.0)),
+    "convex_sgd_last": Decay("gap", (-0.5, -0.5, 1.0), (-1.0, 0.0, 1.0)),
+    "convex_sgd_last_proj": Decay("gap", (-0.5, -0.5, 1.0), (-1.0, 0.0, 1.0)),
+    "convex_sgd_last_nonsmooth": Decay("gap", (-0.5, 0.0, 1.0), (-0.5, 0.0, 1.0)),
 }

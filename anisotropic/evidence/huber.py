@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, noises, optimizers, problems
+from .. import batching, noises, optimizers, problems, schedules
 from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
@@ -115,6 +115,8 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _box_is_open(bound):
         axes["box"] = (0.0, 1.0)
+    if "schedule" in bound.constants:
+        axes["power"] = (0.0, 3.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
     without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
@@ -167,8 +169,10 @@ def _objective(bound: Bound, at: Point, dim: int) -> Objective:
 
 
 def _step_size(at: Point, dim: int) -> Any:
-    size = 10 ** at["log10_step"]
-    return size * power_law(dim, at["step_decay"]) if "step_decay" in at else size
+    size: Any = 10 ** at["log10_step"]
+    if "step_decay" in at:
+        size = size * power_law(dim, at["step_decay"])
+    return schedules.polynomial(size, _steps(at), at["power"]) if "power" in at else size
 
 
 def _optimizer(bound: Bound, at: Point, dim: int) -> Optimizer:
@@ -270,6 +274,8 @@ def huber_words(bound: Bound, at: Point) -> str:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
     said.append(f"step size {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    if "power" in at:
+        said.append(f"times ((N + 1 - t)/N)^{at['power']:.2g}, N = {_steps(at)}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..bounds.iterations import cut
 from ..bounds.measures import observe
 from ..bounds.symbols import names
 from ..bounds.theorem import Bound
@@ -84,11 +85,11 @@ def _looked(bound: Bound, run: Run, known: dict[str, Any], level: float) -> _Loo
     if unmet(bound, run, known):
         return None
     open_to = applicable(bound, run, known)
-    claims = {f: bound(f, **known | {"T": int(run.steps[k[-1]])}) for f, k in open_to.items()}
+    claims = {f: bound(f, **cut(known, run.steps[k[-1]])) for f, k in open_to.items()}
     numbers = {f: value for f, value in claims.items() if not np.isnan(value)} or claims
     form = (max if bound.kind == "lower" else min)(numbers, key=lambda f: numbers[f])
     records = open_to[form][-1:] if names_no_step_size(bound) else open_to[form]
-    at = [known | {"T": int(t)} for t in run.steps[records]]
+    at = [cut(known, t) for t in run.steps[records]]
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, records]
     whole = np.asarray(np.isfinite(values).all(axis=0))
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)

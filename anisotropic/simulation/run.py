@@ -10,7 +10,18 @@ from numpy.typing import ArrayLike
 
 from .._support.progress import working
 from ..compiled.disk import ready
-from ..records import BatchRule, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
+from ..records import (
+    BatchRule,
+    Noise,
+    Objective,
+    Optimizer,
+    Run,
+    Schedule,
+    count,
+    float_vector,
+    refuse_longer,
+    seed_number,
+)
 from . import loop
 from .assemble import assemble, facts_of
 from .chunks import in_chunks
@@ -96,6 +107,8 @@ def simulate(
     replicas, records = count(replicas, "replicas"), count(records, "records")
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
+    if isinstance(optimizer.step_size, Schedule):
+        refuse_longer(optimizer.step_size, steps)
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
         check_rule(rule, objective, noise, cap)

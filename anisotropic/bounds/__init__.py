@@ -56,6 +56,14 @@ _FAMILIES = {
         "convex_adagrad_free_hp",
     ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
+    "stated": (
+        "drori_teboulle_gd",
+        "nesterov_gd",
+        "nesterov_gd_short",
+        "deklerk_gd",
+        "ghadimi_heavy_ball",
+        "abbaszadehpeivasti_gd_pl",
+    ),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}

@@ -36,6 +36,7 @@ _TYPESET = {
     "noise_bound_j": "B_{j}",
     "jump_probability": "p",
     "first_phase": "n",
+    "momentum": "m",
 }
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
@@ -204,6 +205,7 @@ delta = scalar("delta")
 rho = scalar("rho", nonnegative=True)
 theta = scalar("theta")
 beta = scalar("beta")
+momentum = scalar("momentum", nonnegative=True)
 jump_probability = scalar("jump_probability")
 first_phase = scalar("first_phase")
 d = scalar("d", integer=True, positive=True)

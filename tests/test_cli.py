@@ -345,10 +345,12 @@ class TestStudy:
         assert ask(capsys, "study", "list", "--quiet")[1] == "tiny\n"
         assert "Is a square larger" in ask(capsys, "study", "list")[1]
 
-    def test_list_without_studies(self, tmp_path, monkeypatch, capsys):
+    def test_where_there_are_no_studies_those_of_the_package_are_listed(self, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
-        code, out, err = ask(capsys, "study", "list")
-        assert code == 0 and out == "" and "there is no ./studies here" in err
+        code, out, _ = ask(capsys, "study", "list", "--quiet")
+        assert code == 0 and {"large_batch", "separation"} <= set(out.split())
+        code, _, err = ask(capsys, "study", "run", "large_bach")
+        assert code == 2 and "large_batch" in err
 
     def test_run_status_plot_report(self, folder, capsys):
         assert ask(capsys, "study", "status", "tiny")[:2] == (3, "tiny: 6 cells: 6 missing\n")

@@ -312,8 +312,9 @@ def test_numba_functions_and_python_functions_differ():
     assert of_function(g) != of_function(numba.njit(g)) != of_function(numba.njit(fastmath=True)(g))
 
 
-def test_of_source_follows_imports(tmp_path):
-    folder = tmp_path / "one"
+@pytest.mark.parametrize("place", ["one", "site-packages/package/_studies"])  # studies may come in a wheel
+def test_of_source_follows_imports(tmp_path, place):
+    folder = tmp_path / place
     (folder / "pack").mkdir(parents=True)
     texts = {
         "s.py": "import near, pack.tool\nimport numpy, json, anisotropic\nfrom importlib import import_module\n"

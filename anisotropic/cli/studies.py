@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -14,30 +13,37 @@ from .common import PASS_ON, Group, emit, output_options, unknown
 def study() -> None:
     """List, run, inspect and draw studies.
 
-    A study is named by its file, or by its name where it lies in ./studies.
+    A study is named by its file, or by its name: those in ./studies, or where there are none the ones that came with
+    the package.
     """
 
 
+def study_folder() -> Path:
+    """Where studies are looked for: ./studies, or those that came with the package."""
+    package = Path(__file__).resolve().parents[1]
+    shipped = package / "_studies"  # in a wheel
+    return next((f for f in (Path("studies"), shipped) if f.is_dir()), package.parent / "studies")
+
+
 def study_files() -> dict[str, Path]:
-    """The studies in ./studies by name."""
-    return {p.stem: p for p in sorted(Path("studies").glob("*.py")) if not p.stem.startswith("_")}
+    """The studies by name."""
+    return {p.stem: p for p in sorted(study_folder().glob("*.py")) if not p.stem.startswith("_")}
 
 
 def find_study(name: str) -> Path:
-    """The file of a study that is named by its file or, where it lies in ./studies, by its name."""
+    """The file of a study that is named by its file, or by its name."""
     files = study_files()
     if name in files:
         return files[name]
     if name.endswith(".py") and Path(name).is_file():
         return Path(name)
-    where = "" if files else " (there is no ./studies here: change into the repository, or give the path of a file)"
-    raise click.UsageError(unknown("study", name, list(files)) + where)
+    raise click.UsageError(unknown("study", name, list(files)))
 
 
 @study.command("list")
 @output_options
 def study_list(as_json: bool, quiet: bool) -> None:
-    """The studies in ./studies and the questions that they answer."""
+    """The studies and the questions that they answer."""
     import ast
 
     from .._support.output import show
@@ -50,10 +56,8 @@ def study_list(as_json: bool, quiet: bool) -> None:
         emit(studies=rows)
     elif quiet:
         print("\n".join(row["study"] for row in rows))
-    elif rows:
-        show(rows, "Studies")
     else:
-        print("there is no ./studies here: change into the repository, or give the path of a file", file=sys.stderr)
+        show(rows, "Studies")
 
 
 def study_command(word: str, about: str) -> None:

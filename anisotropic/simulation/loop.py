@@ -163,7 +163,7 @@ def trajectories(
             memory[i] = 0.0
         for i in range(setting.population):
             order[i] = drawn[setting.room + i] = i
-        k, batch, used, before = 0, setting.first_batch, setting.first_batch, 0.0
+        k, batch, used, before = np.int64(0), setting.first_batch, setting.first_batch, 0.0
         for first_step in range(1, steps + 2, span):
             count = min(span, steps + 2 - first_step)
             samples = before

@@ -20,6 +20,8 @@ an.simulate(f, an.optimizers.adagrad(step_size=1.4), noise=an.noises.gaussian(np
             replicas=4)
 """
 
+VERIFY = ["-m", "anisotropic", "verify", "convex_adagrad", "--quiet"]
+
 #: Peak resident memory above that before the run, in MB, of (steps, replicas) pairs; the peak is reset by the kernel.
 MEMORY = """
 import json, re, numpy as np, anisotropic as an
@@ -53,6 +55,10 @@ def spent(arguments: list[str], **environment: str) -> tuple[float, float, str]:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall, done.stdout
 
 
+#: What the package imports before it simulates, so that the rest of a first simulation can be told apart.
+IMPORTS = "import numba, numba.core.types, anisotropic; anisotropic.simulate, anisotropic.problems, anisotropic.noises"
+
+
 def middle(arguments: list[str], rounds: int) -> dict[str, float]:
     """Median CPU and wall seconds."""
     seen = [spent(arguments) for _ in range(rounds)]
@@ -69,11 +75,20 @@ def start_up(rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-def first_simulation() -> dict[str, dict[str, float]]:
-    """A whole process with one simulation: with nothing on disk, then with what the first one left there."""
-    with TemporaryDirectory() as folder:
-        seen = {name: spent(["-c", FIRST], NUMBA_CACHE_DIR=folder) for name in ("cold", "again")}
-    return {f"first simulation, {name}": {"cpu": s[0], "wall": s[1]} for name, s in seen.items()}
+def first_simulation(rounds: int) -> dict[str, dict[str, float]]:
+    """Whole processes that need a kernel: with nothing on disk, with what that one left there, and with no cache."""
+    found = {"the imports of a simulation": middle(["-c", IMPORTS], rounds)}
+    for name, arguments in {"first simulation": ["-c", FIRST], "verify convex_adagrad": VERIFY}.items():
+        for state in ("empty cache", "kernels on disk", "cache off"):
+            seen = []
+            for _ in range(rounds):
+                with TemporaryDirectory() as folder:
+                    place = "off" if state == "cache off" else folder
+                    if state == "kernels on disk":
+                        spent(arguments, ANISOTROPIC_KERNEL_CACHE=place)
+                    seen.append(spent(arguments, ANISOTROPIC_KERNEL_CACHE=place))
+            found[f"{name}, {state}"] = {"cpu": median(s[0] for s in seen), "wall": median(s[1] for s in seen)}
+    return found
 
 
 def memory() -> dict[str, float] | str:

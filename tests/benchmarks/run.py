@@ -83,7 +83,7 @@ def main() -> int:
     report |= {"threads": {}, "memory": {}, "batches": {}, "sampler": {}}
     report |= {"environment": environment(ROOT), "versions": versions(), "vector": vector()}
     if not options.quick:
-        report["start"] |= latency.first_simulation()
+        report["start"] |= latency.first_simulation(rounds)
         report |= {"threads": latency.threads(rounds), "memory": latency.memory()}
     one_processor()
 

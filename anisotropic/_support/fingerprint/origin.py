@@ -68,6 +68,8 @@ def _version(top: str) -> str:
     """Version of the distribution that installed the module `top`; empty where none did, as for a file put there."""
     from importlib import metadata
 
+    if not top:
+        return ""
     try:
         return metadata.version(top)
     except metadata.PackageNotFoundError:

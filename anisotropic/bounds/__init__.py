@@ -56,6 +56,7 @@ _FAMILIES = {
         "convex_adagrad_free_hp",
     ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
+    "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
     "stated": (
         "drori_teboulle_gd",
         "nesterov_gd",
@@ -64,7 +65,6 @@ _FAMILIES = {
         "ghadimi_heavy_ball",
         "abbaszadehpeivasti_gd_pl",
     ),
-    "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {

@@ -92,12 +92,15 @@ ghadimi_heavy_ball = Bound(
 def lojasiewicz_factor(L: float, mu: float, step_size: float) -> float:
     """What one step of gradient descent leaves of the gap, 1/L <= step_size < 2/L.
 
+    1 - (4 - a^2) b/(2 + b) with a = L step_size, b = mu step_size up to a = sqrt 3, written without cancellation for mu
+    near L and a near 1.
+
     >>> round(lojasiewicz_factor(1.0, 0.2, 1.0), 6)
     0.727273
     """
     a, b = L * step_size, mu * step_size
     if a <= np.sqrt(3):
-        return 1 - (4 - a**2) * b / (2 + b)
+        return (2 * (L - mu) + mu * (a - 1) ** 2 * (a + 2)) / (L * (2 + b))
     return (a - 1) ** 2 / ((a - 1) ** 2 + b * (2 - a))
 
 

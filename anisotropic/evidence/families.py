@@ -158,13 +158,37 @@ def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
     return problems.quadratic(curvature, **place)
 
 
+def prescribed(bound: Bound, known: Mapping[str, Any]) -> dict[str, float]:
+    """What a theorem fixes by an equality: its step size, its momentum; 0 where that is impossible.
+
+    >>> prescribed(bounds.deklerk_gd, {"L": np.array([1.0, 0.5]), "mu": 0.5})
+    {'step_size': 1.3333333333333333}
+    """
+    found: dict[str, float] = {}
+    for condition in bound.conditions:
+        name = symbols.constant_name(condition.lhs) if condition.lhs.is_Symbol else ""
+        if condition.rel_op == "==" and name in ("step_size", "momentum"):
+            with np.errstate(invalid="ignore"):
+                value = float(symbols.evaluate(condition.rhs, dict(known) | found))
+            found[name] = value if 0 <= value < (1 if name == "momentum" else np.inf) else 0.0
+    return found
+
+
+def _prescribed(bound: Bound, at: Mapping[str, float], dim: int) -> dict[str, float]:
+    curvature = power_law(dim, at["curvature_decay"])
+    return prescribed(bound, {"L": curvature, "mu": curvature.min(), "step_size": 10 ** at["log10_step"]})
+
+
 def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
-    step_size: Any = 10 ** at["log10_step"]
+    fixed = _prescribed(bound, at, dim)
+    step_size: Any = fixed.get("step_size", 10 ** at["log10_step"])
     if "step_decay" in at:
         step_size = step_size * power_law(dim, at["step_decay"])
     name = next(iter(bound.requires.optimizers))
     if name in ("sgd", "sign_sgd"):
         return getattr(optimizers, name)(step_size)
+    if name == "heavy_ball" and "momentum" in fixed:
+        return optimizers.heavy_ball(step_size, fixed["momentum"])
     eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
     if name == "rmsprop":
         return optimizers.rmsprop(step_size, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
@@ -235,7 +259,10 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     if "centre" in at:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
-    said.append(f"step {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    fixed = _prescribed(bound, at, dim)
+    said.append(f"step {profile(fixed.get('step_size', 10 ** at['log10_step']), at.get('step_decay', 0.0))}")
+    if "momentum" in fixed:
+        said.append(f"momentum {fixed['momentum']:.3g}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -63,6 +63,8 @@ def test_the_factor_is_continuous_and_knows_no_units(mu):
     assert below == pytest.approx(above, rel=1e-9)
     assert lojasiewicz_factor(1.0, mu, 1.0) <= 1 - mu
     assert lojasiewicz_factor(1.0, mu, 2 - 1e-9) == pytest.approx(1.0, abs=1e-6)
+    assert lojasiewicz_factor(1.0, mu, 1.5) == pytest.approx(1 - (4 - 1.5**2) * 1.5 * mu / (2 + 1.5 * mu), rel=1e-12)
+    assert lojasiewicz_factor(1.0, 1.0, 1.0 + 1e-12) == pytest.approx(1e-24, rel=1e-3)
     assert lojasiewicz_factor(5.0, 5 * mu, 0.3) == pytest.approx(lojasiewicz_factor(1.0, mu, 1.5), rel=1e-12)
 
 
@@ -92,6 +94,8 @@ def test_a_run_outside_of_a_statement_is_not_judged():
     run = simulate(f, optimizers.heavy_ball(0.5, momentum=0.9), noise=noises.none(), start=1.0, steps=50, replicas=2)
     verdict = verify(bounds.ghadimi_heavy_ball, run)
     assert verdict.status == "not applicable" and "momentum" in verdict.reason
+    run = simulate(f, optimizers.heavy_ball(1.5, momentum=0.9), noise=noises.none(), start=1.0, steps=50, replicas=2)
+    assert "step_size <= 1/max_j(L_j) does not hold" in verify(bounds.ghadimi_heavy_ball, run).reason
     run = simulate(f, optimizers.sgd(1.5), noise=noises.none(), start=1.0, steps=50, replicas=2)
     assert "step_size <= 1/max_j(L_j) does not hold" in verify(bounds.drori_teboulle_gd, run).reason
     assert verify(bounds.nesterov_gd, run).status == "not contradicted"

@@ -1,4 +1,4 @@
-"""Convergence theory of adaptive optimisation, checked against simulation.
+"""Convergence theory of adaptive optimization, checked against simulation.
 
 A theorem is data, a simulation is a fused compiled loop, and a verdict compares the two with honest statistics.
 Public names are imported when they are first used, so that ``import anisotropic`` costs NumPy only.
@@ -38,6 +38,7 @@ _MODULES = {
     "surge": "surge",
 }
 _NAMES = {
+    "advice": ("Advice", "advise"),
     "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "compiled.leaf": ("leaf",),
     "simulation.contract": ("ContractViolation", "Findings", "check"),

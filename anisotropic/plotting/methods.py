@@ -46,7 +46,7 @@ def curves(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """One curve with a band for each method, told apart by colour, marker and dashes.
+    """One curve with a band for each method, told apart by color, marker and dashes.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def speed_up(
     steps : mapping of methods to arrays ``(n,)``, ``(replicas, n)`` or `anisotropic.intervals.Limits`
         NaN where the target was not reached.
     critical : mapping of methods to float, optional
-        Critical batch sizes, drawn as vertical lines in the colour and dashes of their method.
+        Critical batch sizes, drawn as vertical lines in the color and dashes of their method.
     target : str
         Names the target in the label of the axis.
 
@@ -249,7 +249,7 @@ def _ticks(ax: Axes, x: Sequence[Any], y: Sequence[Any]) -> None:
 
 
 def _colour_bar(ax: Axes, mesh: Any, label: str, log: bool) -> None:
-    """A colour bar with plain numbers."""
+    """A color bar with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     bar = ax.figure.colorbar(mesh, ax=ax, label=label)
@@ -276,8 +276,8 @@ def heat_map(
 ) -> Axes:
     """A quantity over two settings, with the numbers written in.
 
-    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the colour bar. Lightness
-    grows with the value; where values of both signs occur, zero is white and the two signs have colours of their own.
+    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the color bar. Lightness
+    grows with the value; where values of both signs occur, zero is white and the two signs have colors of their own.
 
     >>> heat_map([1, 2], ["a"], [[3.0, 4.0]], label="ln R_med").texts[1].get_text()
     '4'

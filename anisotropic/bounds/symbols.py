@@ -36,7 +36,6 @@ _TYPESET = {
     "noise_bound_j": "B_{j}",
     "jump_probability": "p",
     "first_phase": "n",
-    "momentum": "m",
 }
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")

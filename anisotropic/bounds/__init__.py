@@ -63,6 +63,14 @@ _FAMILIES = {
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
     "last_iterate": ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth"),
+    "stated": (
+        "drori_teboulle_gd",
+        "nesterov_gd",
+        "nesterov_gd_short",
+        "deklerk_gd",
+        "ghadimi_heavy_ball",
+        "abbaszadehpeivasti_gd_pl",
+    ),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {

@@ -46,7 +46,7 @@ def broken(conditions: Iterable[sympy.Basic], values: Mapping[str, Any]) -> list
     found = []
     for condition in conditions:
         needed, function = compiled((condition.lhs, condition.rhs))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             sides = function(*(np.asarray(values[n]) for n in needed))
         left, right = np.broadcast_arrays(*(np.atleast_1d(np.asarray(side, dtype=np.float64)) for side in sides))
         margin = ROUNDING * np.maximum(np.abs(left), np.where(np.isfinite(right), np.abs(right), 0))

@@ -57,4 +57,10 @@ DECAY = {
     "convex_sgd_last": Decay("gap", (-0.5, -0.5, 1.0), (-1.0, 0.0, 1.0)),
     "convex_sgd_last_proj": Decay("gap", (-0.5, -0.5, 1.0), (-1.0, 0.0, 1.0)),
     "convex_sgd_last_nonsmooth": Decay("gap", (-0.5, 0.0, 1.0), (-0.5, 0.0, 1.0)),
+    "drori_teboulle_gd": Decay("gap", None, None),
+    "nesterov_gd": Decay("gap", None, None),
+    "nesterov_gd_short": Decay("gap", None, None),
+    "deklerk_gd": Decay("gap", None, None),
+    "ghadimi_heavy_ball": Decay("gap", None, None),
+    "abbaszadehpeivasti_gd_pl": Decay("gap", None, None),
 }

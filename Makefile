@@ -17,7 +17,7 @@ help:  ## list the targets
 
 .venv/full: .venv/core pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
-	  -e ".[data,torch,certify,distributed,xarray]" --group docs --group dev
+	  -e ".[data,torch,certify,distributed,slurm,xarray]" --group docs --group dev
 	@touch $@
 
 .venv/bench: .venv/full

@@ -37,6 +37,7 @@ _MODULES = {
     "surge": "surge",
 }
 _NAMES = {
+    "advice": ("Advice", "advise"),
     "records": ("BatchRule", "Facts", "Noise", "Objective", "Optimizer", "Run", "Schedule", "Verdict", "load"),
     "compiled.leaf": ("leaf",),
     "simulation.contract": ("ContractViolation", "Findings", "check"),

@@ -17,6 +17,7 @@ from . import (
 from ._support import extras as extras
 from ._support.environment import show_versions as show_versions
 from ._support.extras import MissingExtra as MissingExtra
+from .advice import Advice as Advice, advise as advise
 from .bounds import Bound as Bound, Requires as Requires, Source as Source
 from .compiled import random as random
 from .compiled.leaf import leaf as leaf

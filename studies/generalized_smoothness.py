@@ -33,7 +33,7 @@ MAIN = 3.0  # the start of part (a)
 
 
 def include(part, objective, start, optimizer, replicas):
-    """Only SGD has a threshold, and none on e^x, where one step too far ends on the flat side."""
+    """Only SGD has a threshold, and none on e^x, where one update too far ends on the flat side."""
     if part == "steps":
         return start == MAIN
     return optimizer == "sgd" and objective != "exponential"

@@ -55,11 +55,11 @@ def known_constants(setting, steps):
 
 
 def optimizer_of(setting, name, bound, known):
-    """The method at the theorem's step size, and that step."""
+    """The method at the theorem's step size, and that size."""
     make = getattr(an.optimizers, name)
     if bound.step_rule is not None:
         step_size = np.max(bound.tuned_step_size(**known))
-    else:  # the step that balances bias and curvature but for logarithms
+    else:  # the step size that balances bias and curvature but for logarithms
         step_size = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
     keywords = {"eps": EPS, "preset": "nonconvex"} if setting == "gradient" and name != "sgd" else {}
     return make(float(step_size), **keywords), float(step_size)

@@ -1,4 +1,4 @@
-"""Who wins where: AdaGrad or SGD, over the sparsity of smoothness, noise and start? And do the bounds predict it?
+"""Do the bounds predict where AdaGrad and where SGD wins, over the sparsity of smoothness, noise and start?
 
 L_j = j^-a, sigma_j = j^-b, |w_1 - w*|_j = 0.9 j^-c in the box [-1, 1]^50, minimizer 0.9; mean gap after T iterations
 with M samples each, so equal iterations are equal samples. Predicted: the ratio of the two upper bounds, which proves

@@ -164,6 +164,9 @@ class TestBounds:
         assert data["schema"] == 1 and [b["id"] for b in data["bounds"]] == [b["id"] for b in an.bounds.table()]
         assert ask(capsys, "bounds", "list", "--quiet")[1].split() == [b["id"] for b in data["bounds"]]
         assert err == ""
+        rows = [line.split() for line in ask(capsys, "bounds", "list")[1].splitlines()]
+        assert ["convex_sgd", "mean_gap", "T^-1/2", "M^-1/2", "T^-1"] in rows and ["pl_sgd", "gap"] in rows
+        assert {row[0] for row in rows if len(row) > 1} >= set(an.bounds)
 
     def test_show(self, capsys):
         bound = an.bounds.convex_adagrad
@@ -216,7 +219,7 @@ class TestBounds:
             ("--L 1", "needs sigma, R, T and M"),
             ("--L one", "--L one: expected a number, numbers with commas, or @file"),
             ("--L", "--L has no value"),
-            ("L=1", "'L=1' is no constant; expected --NAME VALUE"),
+            ("L=1", "'L=1' is not a constant; expected --NAME VALUE"),
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),

@@ -236,7 +236,7 @@ def test_pathwise_bound_counts_replicas_above_it(mean, status):
     verdict = verify(PATHWISE, fake(gaps(11, 4000, mean)), level=0.01, delta=0.05)
     assert verdict.status == status and verdict.interval_kind == "Clopper-Pearson"
     assert verdict.estimate == pytest.approx(mean * np.log(20), rel=0.1)
-    assert "0.95 quantile of gap after 1 step:" in str(verdict)
+    assert "0.95 quantile of gap after 1 iteration:" in str(verdict)
 
 
 def test_pathwise_verdict_is_the_clopper_pearson_test():
@@ -339,4 +339,4 @@ def test_report_fits_a_terminal_and_json_is_strict():
         text = json.dumps(verdict.to_dict(), allow_nan=False)
         assert json.loads(text)["summary"] == verdict.summary
     assert str(refused).count("\n  - ") == len(refused.conditions) > 2
-    assert "mean_gap after 10 steps" in str(verify(TWO_TERMS, run))
+    assert "mean_gap after 10 iterations" in str(verify(TWO_TERMS, run))

@@ -87,7 +87,7 @@ class _Catalogue(ModuleType):
     def __getitem__(self, name: str) -> Bound:
         if name not in _HOME:
             near = difflib.get_close_matches(str(name), _HOME, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise KeyError(f"no bound is called {name!r}{hint} bounds.table() lists all {len(_HOME)}")
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 

@@ -27,7 +27,7 @@ def check_relationals(name: str, conditions: Iterable[sympy.Basic]) -> tuple[sym
     found = tuple(conditions)
     for condition in found:
         if type(condition) not in _HOLDS:
-            raise TypeError(f"condition {condition!r} of bound {name!r} is no SymPy relational like sympy.Le(a, b)")
+            raise TypeError(f"condition {condition!r} of bound {name!r} is not a SymPy relational: sympy.Le(a, b)")
     return found
 
 

@@ -71,7 +71,7 @@ def refuse_unknown(given: Collection[str], own: Collection[str], owner: str) -> 
         near = difflib.get_close_matches(name, pool, n=1, cutoff=0.5) or [
             k for k in pool if k.lower() == name.lower() or k in (name[:1], name[:1].upper())
         ]
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise TypeError(f"{owner} got an unknown constant {name!r}{hint} It takes {', '.join(sorted(own))}.")
 
 

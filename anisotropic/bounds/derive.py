@@ -21,7 +21,7 @@ from . import symbols as s
 
 @dataclass(frozen=True)
 class StepRule:
-    """How the step size of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
+    """How the step size of a bound is tuned: it minimizes `minimise`, and may not exceed `cap`.
 
     `minimise` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
     increasing in one expression of the step size (K_j for AdaGrad), that expression.

@@ -41,7 +41,8 @@ class Requires:
     schedule, batch : names or None
         "constant", the names of schedules or batch rules, or None where any will do.
     batch_test_always_holds : bool
-        Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
+        Whether the inequality of the batch rule must hold in every iteration: exact form, tested in every iteration, no
+        cap met.
     objectives : names
         Problem families that the theorem is about.
     laws, noises : names
@@ -114,8 +115,8 @@ class Requires:
                 found.append(f"the {what} is {actual!r}; the theorem needs {' or '.join(map(repr, wanted))}")
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
-                "the batch rule did not hold at every step; the theorem needs its exact form, asked at every step, and "
-                "neither a cap nor a floor that breaks its inequality"
+                "the batch rule did not hold in every iteration; the theorem needs its exact form, tested in every "
+                "iteration, and neither a cap nor a floor that breaks its inequality"
             )
         for label, actual, allowed in (
             ("law of the noise", facts.law, self.laws), ("noise", facts.noise, self.noises),

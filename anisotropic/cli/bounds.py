@@ -25,11 +25,12 @@ def bounds() -> None:
     """List, show, evaluate and stress the theorems."""
 
 
-def exponents(rate: dict[str, float] | None) -> str:
-    """``T^-1/2 M^-1/2`` from the exponents of a part, without that of the dimension."""
+def powers(exponents: tuple[float, float, float] | None) -> str:
+    """``T^-1/2 M^-1/2`` from the exponents of a part in T, M and d, without that of the dimension."""
     from fractions import Fraction
 
-    return " ".join(f"{k}^{Fraction(v).limit_denominator(12)}" for k, v in (rate or {}).items() if v and k != "d")
+    named = zip("TM", exponents or (), strict=False)
+    return " ".join(f"{name}^{Fraction(power).limit_denominator(12)}" for name, power in named if power)
 
 
 @bounds.command("list")
@@ -38,17 +39,16 @@ def bounds_list(as_json: bool, quiet: bool) -> None:
     """All bounds, with how their noise and bias parts decay."""
     from .. import bounds as catalogue
     from .._support.output import show
+    from ..bounds.decay import DECAY
 
-    if quiet and not as_json:
-        print("\n".join(bound_ids()))
-        return
-    rows = catalogue.table()
     if as_json:
-        emit(bounds=rows)
-        return
-    columns = ("id", "measure", "noise", "bias")
-    rows = [r | {"noise": exponents(r["rate"]), "bias": exponents(r["bias_rate"])} for r in rows]
-    show([{c: r[c] if r[c] is not None else "" for c in columns} for r in rows], "Bounds")
+        emit(bounds=catalogue.table())
+    elif quiet:
+        print("\n".join(bound_ids()))
+    else:
+        rows = {name: DECAY[name] for name in bound_ids()}
+        show([{"id": name, "measure": row.measure, "noise": powers(row.noise), "bias": powers(row.bias)}
+              for name, row in rows.items()], "Bounds")  # fmt: skip
 
 
 @bounds.command("show")
@@ -160,7 +160,7 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
         name, equals, text = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
         if not word.startswith("--") or not name:
-            raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
+            raise click.UsageError(f"{word!r} is not a constant; expected --NAME VALUE, such as --T 1000")
         if not equals:
             if not queue:
                 raise click.UsageError(f"--{name} has no value; expected a number, numbers with commas, or @file")

@@ -35,7 +35,7 @@ class Entry:
     reach : StepsToTarget or None
         Iterations to the target, each limit at half of the level of the race, so that ratios hold at its level.
     at_edge : bool
-        Whether the best step size lies at the edge of its grid.
+        Whether the best step size is at the edge of its grid.
     tried, diverged : int
         Step sizes on the grid, and those of them that diverged.
     claim : float
@@ -120,7 +120,7 @@ class Race:
         return entries[method], entries[reference or self.reference]
 
     def edges(self) -> list[str]:
-        """Methods whose best step size lies at the edge of its grid."""
+        """Methods whose best step size is at the edge of its grid."""
         return [e.method for e in self.entries if e.at_edge]
 
     def misranked(self, method: str, reference: str | None = None) -> bool | None:

@@ -19,7 +19,7 @@ from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run
-from .setups import Setup
+from .cells import Setup
 
 Axes = dict[str, tuple[float, float]]
 #: Probability of failure at which a pathwise bound is searched.
@@ -235,7 +235,7 @@ def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
     if "centre" in at:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
-    said.append(f"step {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    said.append(f"step size {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -72,7 +72,7 @@ class TermNeed(NamedTuple):
 
 
 class _Score(NamedTuple):
-    """A lower limit to maximise, the horizon and the form of the bound that belong to it, and all limits there."""
+    """A lower limit to maximize, the horizon and the form of the bound that belong to it, and all limits there."""
 
     value: float
     steps: int
@@ -215,7 +215,7 @@ def search_worst_case(
     bound : Bound
     family : Family or None
         Where to search; None takes pseudo-Huber functions with two-point noise: profiles of curvature, noise and
-        start, width, skewness, T, M, step.
+        start, width, skewness, T, M, step size.
     budget : int
         Simulations in the search; the finalists come on top.
     seed : int

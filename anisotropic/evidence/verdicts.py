@@ -54,7 +54,7 @@ class _Claim(NamedTuple):
 
 
 class _NoClaim(ValueError):
-    """The bound is no number that could be compared."""
+    """The bound is not a number, so nothing can be compared with it."""
 
 
 def verify(
@@ -101,7 +101,7 @@ def verify(
 
     Examples
     --------
-    A claim that the gap after T steps is at most 2/T, and two replicas where it is 1/T:
+    A claim that the gap after T iterations is at most 2/T, and two replicas where it is 1/T:
 
     >>> from anisotropic.bounds.symbols import T
     >>> from anisotropic.records import Facts
@@ -110,14 +110,14 @@ def verify(
     ...           status=np.array(["ok", "ok"]), initial_gap=1.0, facts=Facts(law="none"))
     >>> print(verify(claim, run))
     mine (simple): not contradicted
-      gap after 10 steps: 0.1 in [0.1, 0.1] (exact; level 0.001, 2 replicas)
+      gap after 10 iterations: 0.1 in [0.1, 0.1] (exact; level 0.001, 2 replicas)
       claim <= 0.2, slack 2, power 2: an error in the constant by a factor over 2
         would be seen
         bias                    0.2  100.0%   tested
     """
     if not isinstance(bound, Bound):
         hint = f"write an.bounds.{bound}" if isinstance(bound, str) else "expected one such as an.bounds.convex_sgd"
-        raise TypeError(f"{bound!r} is no Bound; {hint}")
+        raise TypeError(f"{bound!r} is not a Bound; {hint}")
     level = checked_level(level)
     if interval not in INTERVALS:
         raise ValueError(f"interval = {interval!r}; expected one of {', '.join(map(repr, INTERVALS))}")
@@ -179,7 +179,7 @@ def _claims(bound: Bound, runs: list[Run], known: list[dict[str, Any]], form: st
 
 
 def _claim(bound: Bound, form: str, run: Run, records: np.ndarray, known: dict[str, Any], runs: int) -> _Claim:
-    """The claim on one run, at the records where it says something; refuse one that is no usable number."""
+    """The claim on one run, at the records where it says something; refuse one that is not a usable number."""
     most = max(1, EQUALITY_RECORDS // runs)
     if bound.kind == "equality" and records.size > most:
         shares = np.arange(1, most + 1) / most

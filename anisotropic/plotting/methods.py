@@ -46,7 +46,7 @@ def curves(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """One curve with a band for each method, told apart by colour, marker and dashes.
+    """One curve with a band for each method, told apart by color, marker and dashes.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def speed_up(
     steps : mapping of methods to arrays ``(n,)``, ``(replicas, n)`` or `anisotropic.intervals.Limits`
         NaN where the target was not reached.
     critical : mapping of methods to float, optional
-        Critical batch sizes, drawn as vertical lines in the colour and dashes of their method.
+        Critical batch sizes, drawn as vertical lines in the color and dashes of their method.
     target : str
         Names the target in the label of the axis.
 
@@ -260,7 +260,7 @@ def _ticks(ax: Axes, x: Sequence[Any], y: Sequence[Any]) -> None:
 
 
 def _colour_bar(ax: Axes, mesh: Any, label: str, log: bool) -> None:
-    """A colour bar with plain numbers."""
+    """A color bar with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     bar = ax.figure.colorbar(mesh, ax=ax, label=label)

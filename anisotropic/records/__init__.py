@@ -5,7 +5,17 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
+from .checks import (
+    FloatArray,
+    box_bounds,
+    count,
+    float_parameter,
+    float_vector,
+    length,
+    numbers,
+    seed_number,
+    sound_sparse,
+)
 from .facts import Facts
 from .functions import module_level
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
@@ -35,5 +45,6 @@ __all__ = [
     "module_level",
     "numbers",
     "seed_number",
+    "sound_sparse",
     "spread",
 ]

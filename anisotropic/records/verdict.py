@@ -112,7 +112,7 @@ class Verdict:
         estimate, low, high, claim = distinct(self.estimate, *self.interval, self.bound)
         relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
         what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
-        after = f"after {self.steps:,} step{'s' if self.steps != 1 else ''}"
+        after = f"after {self.steps:,} iteration{'s' if self.steps != 1 else ''}"
         if self.runs > 1:
             ends = ", ".join(f"{t:,}" for t in self.horizons) if len(self.horizons) == self.runs else (
                 f"{self.horizons[0]:,} to {self.horizons[-1]:,}"

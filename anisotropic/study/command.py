@@ -15,9 +15,11 @@ from typing import Any
 import click
 
 from .._support.output import patient_streams, visible
+from .._support.progress import hush
 from . import report
 from .driver import Interrupted, run
 from .errors import Stopped, StudyError
+from .executors import KNOWN
 from .grid import Axes
 from .manifest import MANIFEST, conditions, differences
 from .results import Results
@@ -25,6 +27,7 @@ from .screen import first_screen, rest
 from .status import errors, status
 from .study import Study
 
+WORKERS = "Threads, processes or SLURM tasks at once. Default: all cores, or 16 tasks."
 TIMEOUT = "How long a cell may take (with --executor processes)."
 COMPLETE, UNEXPECTED, USAGE, INCOMPLETE, VIOLATED, EXTRA = range(6)
 
@@ -85,11 +88,12 @@ def _command(study: Study, line: str) -> click.Command:
         click.Argument(["word"], type=click.Choice(["run", "plot", "status", "errors"]), required=False),
         click.Option(["--quick"], is_flag=True, help="The small grid, for a first look."),
         click.Option(["--results"], type=click.Path(path_type=Path), metavar="DIR", help="Default: results/NAME."),
-        click.Option(["--executor"], default="threads", help="threads, processes, serial, dask or dask:ADDRESS."),
-        click.Option(["--workers"], type=click.IntRange(1), help="Of threads or processes. Default: all cores."),
+        click.Option(["--executor"], default="threads", help=f"One of {KNOWN}."),
+        click.Option(["--workers"], type=click.IntRange(1), help=WORKERS),
         click.Option(["--timeout"], type=click.FloatRange(0, min_open=True), metavar="SECONDS", help=TIMEOUT),
+        click.Option(["--mix-processors"], is_flag=True, help="Cells of other kinds of processors may stand beside."),
         click.Option(["--json", "as_json"], is_flag=True, help="The summary as JSON, alone on stdout."),
-        click.Option(["--quiet"], is_flag=True, help="No progress."),
+        click.Option(["--quiet"], is_flag=True, callback=hush, help="No progress."),
         click.Option(
             ["--from-manifest"],
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -159,6 +163,7 @@ def _dispatch(study: Study, line: str, overrides: Axes, chosen: dict[str, Any]) 
             executor=chosen["executor"],
             workers=chosen["workers"],
             timeout=chosen["timeout"],
+            mix_processors=chosen["mix_processors"],
             quiet=chosen["quiet"] or chosen["as_json"],
             command=line,
             repeats=_name_of(recorded) if recorded else "",

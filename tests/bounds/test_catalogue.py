@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from anisotropic import bounds
+from anisotropic.bounds.decay import DECAY, Decay
 from anisotropic.bounds.lower import TIGHT
 
 positive = st.floats(0.05, 20)
@@ -160,3 +161,18 @@ def test_every_bound_says_where_it_comes_from_and_for_whom_it_holds(name):
     assert b.source is not None and b.source.status in ("derived here", "in the spirit of", "as stated")
     assert "theorem" not in b.source.place.lower()
     assert b.title and b.requires.optimizers and b.kind in ("upper", "lower", "equality")
+
+
+def test_the_exponents_kept_for_lists_are_those_that_sympy_derives():
+    def exponents(rate):
+        return None if rate is None else (rate["T"] + 0.0, rate["M"] + 0.0, rate["d"] + 0.0)  # -0.0 becomes 0.0
+
+    derived = {
+        row["id"]: Decay(row["measure"], exponents(row["rate"]), exponents(row["bias_rate"])) for row in bounds.table()
+    }
+    told = "".join(
+        f'    "{name}": Decay("{row.measure}", {row.noise}, {row.bias}),\n'
+        for name, row in derived.items()
+        if DECAY.get(name) != row
+    )
+    assert derived == DECAY, f"in bounds/decay.py these rows should stand:\n{told}"

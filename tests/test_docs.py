@@ -12,7 +12,7 @@ import pytest
 import anisotropic as an
 from anisotropic.bounds.constants import KNOWN
 from anisotropic.bounds.measures import MEASURES
-from anisotropic.evidence.search import TermNeed
+from anisotropic.evidence.mutations import TermNeed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -44,7 +44,9 @@ def test_bounds_table_has_every_bound(generated):
 
 def test_what_was_not_found_is_said(generated):
     need = TermNeed("mine", "", "noise", 0.0, 1e-3, None)
-    assert generated.needs_table([need])[-1] == "| noise | no instance found that needs this term |  |  |"
+    assert generated.needs_table([need])[-1] == "| noise term | no instance found that needs it |  |  |"
+    cause = TermNeed("mine", "", "", 0.0, 1e-3, None, "sigma")
+    assert generated.needs_table([cause])[-1] == "| `sigma` everywhere | no instance found that needs it |  |  |"
     assert generated.needs_table([]) == ["* worst instances: not searched yet"]
 
 

@@ -34,7 +34,7 @@ def read_csv(
     The first line holds names where a feature in it is no number. The labels are the column that `target` names, by
     default the last; they may be texts.
     """
-    text = content(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    text = content(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = csv.reader(io.StringIO(text))
     try:
         first = next((row for row in lines if row), None)
@@ -75,7 +75,13 @@ def read_csv(
 
 def _first_fault(path: Path, text: str, skip: int, names: list[str], features: list[int]) -> str:
     reader = csv.reader(io.StringIO(text))
-    for row in reader:
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            return f"{path}, line {reader.line_num} is no line of a CSV file ({error})"
         if reader.line_num <= skip or not row:
             continue
         if len(row) != len(names):

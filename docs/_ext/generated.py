@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import anisotropic as an
-from anisotropic.evidence.search import TermNeed, read_mutation_table
+from anisotropic.evidence.mutations import TermNeed, read_mutation_table
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -53,7 +53,7 @@ def bounds_table() -> str:
     for r in rows:
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
-        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term) == (r["id"], "")), "")]
+        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term, n.cause) == (r["id"], "", "")), "")]
         parts += [steps_proved(r["id"])]
         lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
@@ -80,12 +80,13 @@ def steps_proved(bound: str) -> str:
 
 def certified_table() -> str:
     """Every inequality that has a proof by machine, proved while this page is made."""
-    lines = ["| inequality | for | page, step | how | boxes | CPU s |", "|---|---|---|---|---|---|"]
+    lines = ["| inequality, and where | page, step | how | boxes | CPU s |", "|---|---|---|---|---|"]
     for row in an.certified.table():
         if not row["proved"]:
             raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
         where = f"[{row['page']}]({row['page']}.md), {row['step']}"
-        lines.append(f"| `{row['name']}`: ${_in_table(row['statement'])}$ | ${_in_table(row['domain'])}$ | {where} | "
+        claim = f"`{row['name']}`<br>${_in_table(row['statement'])}$<br>${_in_table(row['domain'])}$"
+        lines.append(f"| {claim} | {where} | "
                      f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip
     by_hand = [f"`{bound}`" for bound in an.bounds if not an.certified.resting_on(bound)]
     return "\n".join([*lines, "", f"By hand only, every step: {', '.join(by_hand)}."]) + "\n"
@@ -97,15 +98,16 @@ def _in_table(latex: str) -> str:
 
 
 def needs_table(rows: list[TermNeed]) -> list[str]:
-    """How much of each term any instance found needs, and that instance."""
+    """How much of each term and constant any instance found needs, and that instance."""
     if not rows:
         return ["* worst instances: not searched yet"]
-    lines = ["", "| term | c | form | worst instance found |", "|---|---|---|---|"]
+    lines = ["", "| what is scaled | c | form | worst instance found |", "|---|---|---|---|"]
     for row in rows:
-        found = ("no instance found that needs this term", "", "") if row.instance is None else (
+        found = ("no instance found that needs it", "", "") if row.instance is None else (
             f"{min(row.factor, 1):.3f}", row.form, str(row.instance)
         )  # fmt: skip
-        lines.append("| " + " | ".join([row.term or "all together", *found]) + " |")
+        what = f"`{row.cause}` everywhere" if row.cause else f"{row.term} term" if row.term else "the bound"
+        lines.append("| " + " | ".join([what, *found]) + " |")
     return lines
 
 

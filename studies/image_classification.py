@@ -136,12 +136,8 @@ def plot(results):
                   title=f"Equal samples; gap = test - train loss, also at train loss {LEVEL:g}")  # fmt: skip
     compared = [compare(key, cells, found[*key[:3], "fixed 16"]) for key, cells in found.items()
                 if key[3] != "fixed 16" and (*key[:3], "fixed 16") in found]  # fmt: skip
-<<<<<<< HEAD
-    results.table(compared, title="Differences from fixed 16, paired by seed; half an interval could be detected")
-=======
     title = "Difference from fixed 16, paired by seed; half an interval's width would have been detected"
     results.table(compared, title=title)
->>>>>>> main
 
 
 def means(cells):

@@ -248,15 +248,10 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
                 "horizon=False"
             )
     elif status == "inconclusive":
-<<<<<<< HEAD
-        undecided = f"{int(np.sum(~fine))} of {fine.size} records"
-        reason = f"the confidence interval contains the bound at {undecided}; take more replicas"
-=======
         reason = (
             f"the confidence interval contains the bound at {int(np.sum(~fine))} of {fine.size} records; take more "
             "replicas"
         )
->>>>>>> main
     low, high, value = float(limits.low[k]), float(limits.high[k]), float(values[k])
     if kind == "lower":
         power = high / value if value > 0 else np.inf

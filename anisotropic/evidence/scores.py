@@ -84,15 +84,28 @@ def _looked(bound: Bound, run: Run, known: dict[str, Any], level: float) -> _Loo
     if unmet(bound, run, known):
         return None
     open_to = applicable(bound, run, known)
-    claims = {f: bound(f, **known | {"T": int(run.steps[k[-1]])}) for f, k in open_to.items()}
-    numbers = {f: value for f, value in claims.items() if not np.isnan(value)} or claims
+    last = {f: _terms(bound, f, known, int(run.steps[k[-1]])) for f, k in open_to.items()}
+    claims = {f: sum(parts.values()) for f, parts in last.items() if parts}
+    if not claims:
+        return None
+    numbers = {f: claim for f, claim in claims.items() if not np.isnan(claim)} or claims
     form = (max if bound.kind == "lower" else min)(numbers, key=lambda f: numbers[f])
     records = open_to[form][-1:] if names_no_step_size(bound) else open_to[form]
+    every = [_terms(bound, form, known, int(t)) for t in run.steps[records]]
+    records, parts = records[[p is not None for p in every]], [p for p in every if p is not None]
     at = [known | {"T": int(t)} for t in run.steps[records]]
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, records]
     whole = np.asarray(np.isfinite(values).all(axis=0))
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
-    return _Looked(form, run.steps[records], at, [bound.terms(form, **c) for c in at], limits, whole)
+    return _Looked(form, run.steps[records], at, parts, limits, whole)
+
+
+def _terms(bound: Bound, form: str, known: Mapping[str, Any], steps: int) -> dict[str, float] | None:
+    """The terms after so many updates; None where a form that is solved for has no solution."""
+    try:
+        return bound.terms(form, **dict(known) | {"T": steps})
+    except ValueError:
+        return None
 
 
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:

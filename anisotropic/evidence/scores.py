@@ -6,7 +6,7 @@ cause of a term, which in a form that is solved for lives on in the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,10 +59,13 @@ class _Looked(NamedTuple):
     whole: np.ndarray
 
 
-def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -> dict[Need, Score]:
+def scores(
+    bound: Bound, run: Run, constants: Mapping[str, Any], level: float, causes: Collection[str] = CAUSES
+) -> dict[Need, Score]:
     """For the whole measured / bound, for each term and cause the factor it needs, at the record where that is most.
 
-    Empty where a hypothesis is not met.
+    Empty where a hypothesis is not met. Each cause takes some twenty values of the bound, so that `causes` may say
+    which of them are wanted.
     """
     looked = _looked(bound, run, known_constants(bound, run) | dict(constants), level)
     if looked is None:
@@ -76,7 +79,7 @@ def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -
         estimate, low, high = (float(side[k]) for side in scaled)
         found[Need(term)] = Score(low, int(looked.steps[k]), looked.form, (estimate, low, high))
     if bound.kind != "lower":
-        found |= dict(_causes(bound, looked, found[WHOLE]))
+        found |= dict(_causes(bound, looked, found[WHOLE], causes))
     return found
 
 
@@ -130,11 +133,11 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
-def _causes(bound: Bound, looked: _Looked, whole: Score) -> Iterator[tuple[Need, Score]]:
+def _causes(bound: Bound, looked: _Looked, whole: Score, causes: Collection[str]) -> Iterator[tuple[Need, Score]]:
     """The factor of each constant, at the record where the bound is tightest and at the last one."""
     used = names(bound.summands[looked.form].needs)
     records = {looked.steps.tolist().index(whole.steps), looked.steps.size - 1}
-    for cause in CAUSES:
+    for cause in causes:
         if cause not in used or not np.any(looked.constants[-1].get(cause, 0.0)):
             continue
         best = Score(NOTHING, whole.steps, looked.form, (np.nan, np.nan, np.nan))

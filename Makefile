@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
+BUDGET ?= 200
+SEED ?= 0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint verify verdicts search docs bench package coverage kills studies-quick clean
+.PHONY: help study test lint verify verdicts search docs bench package coverage kills fuzz studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -17,7 +19,7 @@ help:  ## list the targets
 
 .venv/full: .venv/core pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) \
-	  -e ".[data,torch,certify,distributed,xarray]" --group docs --group dev
+	  -e ".[data,torch,certify,distributed,slurm,xarray]" --group docs --group dev
 	@touch $@
 
 .venv/bench: .venv/full
@@ -47,8 +49,8 @@ verify: .venv/full  ## every bound on its certified setup; exit code 4 on a viol
 verdicts: .venv/full  ## 2,000 random true theorems against random runs: none may be called violated
 	ANISOTROPIC_VERDICTS=2000 $(BIN)/python -m pytest -q tests/test_true_theorems.py
 
-search: .venv/full  ## the worst instances known, into docs/mutation.json (half an hour, resumable)
-	$(BIN)/python -m anisotropic.evidence.search docs/mutation.json 500
+search: .venv/full  ## the worst instances known, into docs/mutation.json (resumable; SEED=1 searches once more)
+	$(BIN)/python -m anisotropic.evidence.mutations docs/mutation.json $(BUDGET) $(SEED)
 
 docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -68,6 +70,10 @@ package: .venv/release  ## build the sdist and the wheel, and use them as a stra
 
 kills: .venv/full  ## a thousand kills of running studies; the table in docs/explanation/survival.md (half an hour)
 	$(BIN)/python tests/kills.py 1000
+
+fuzz: .venv/full  ## a million inputs by a coverage-guided fuzzer; the table in docs/explanation/fuzzing.md (an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python tests/fuzz.py 1000000
 
 clean:  ## remove what the targets made
 	rm -rf .venv dist htmlcov .coverage docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

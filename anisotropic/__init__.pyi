@@ -17,10 +17,17 @@ from . import (
 from ._support import extras as extras
 from ._support.environment import show_versions as show_versions
 from ._support.extras import MissingExtra as MissingExtra
+from .advice import Advice as Advice, advise as advise
 from .bounds import Bound as Bound, Requires as Requires, Source as Source
 from .compiled import matrices as matrices, random as random
 from .compiled.leaf import leaf as leaf
-from .evidence import certified as certified, certify as certify, exact as exact, setups as setups
+from .evidence import (
+    certified as certified,
+    certify as certify,
+    exact as exact,
+    published as published,
+    setups as setups,
+)
 from .evidence.entries import Race as Race
 from .evidence.race import Method as Method, race as race
 from .evidence.rates import fit_rate as fit_rate

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from .. import __version__
+from .advise import advise
 from .bounds import bounds
 from .certify import certify
 from .common import CODES, DONE, EXTRA, INCOMPLETE, UNEXPECTED, USAGE, Group
@@ -26,17 +27,18 @@ __all__ = ["cli", "main"]
 @click.group(cls=Group, epilog=CODES)
 @click.version_option(__version__, prog_name="anisotropic", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Convergence theory of adaptive optimisation, checked against simulation.
+    """Convergence theory of adaptive optimization, checked against simulation.
 
     \b
     anisotropic bounds show convex_adagrad
     anisotropic bounds evaluate convex_sgd --L 1,0.5 --sigma 1 --R 2 --T 1000 --M 64
     anisotropic verify convex_adagrad
     anisotropic study run large_batch --quick
+    anisotropic advise breast_cancer --quick
     """
 
 
-for command in (bounds, certify, datasets, report, study, verify):
+for command in (advise, bounds, certify, datasets, report, study, verify):
     cli.add_command(command)
 
 

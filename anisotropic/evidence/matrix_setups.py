@@ -10,7 +10,7 @@ import numpy as np
 from .. import bounds, noises, optimizers, problems
 from ..compiled.matrices import gradient_nuclear
 from ..records import FloatArray
-from .setup import Setup
+from .cells import Setup
 
 
 def _rotation(size: int, seed: int) -> FloatArray:

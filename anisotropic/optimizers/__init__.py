@@ -6,23 +6,28 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .._support.names import no_such_name
 from .matrix import asgo, full_adagrad, left_sgd, muon, row_adagrad, shampoo
+from .momentum import adamw, lion, nesterov, signum
 from .vector import adagrad, adagrad_norm, adam, amsgrad, heavy_ball, rmsprop, sgd, sign_sgd
 
 __all__ = [
     "adagrad",
     "adagrad_norm",
     "adam",
+    "adamw",
     "amsgrad",
     "asgo",
     "full_adagrad",
     "heavy_ball",
     "left_sgd",
+    "lion",
     "muon",
+    "nesterov",
     "rmsprop",
     "row_adagrad",
     "sgd",
     "shampoo",
     "sign_sgd",
+    "signum",
 ]
 
 if not TYPE_CHECKING:

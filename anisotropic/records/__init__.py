@@ -6,9 +6,20 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 from __future__ import annotations
 
 from .batch_rule import BatchRule
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
+from .checks import (
+    FloatArray,
+    box_bounds,
+    count,
+    float_parameter,
+    float_vector,
+    length,
+    numbers,
+    seed_number,
+    sound_sparse,
+)
 from .facts import Facts
 from .functions import module_level, takes_shape
+from .iterations import factors, reads, refuse_longer, watches_loss
 from .matrices import effective_rank, positive_semidefinite, shape_of, top_eigenvalues
 from .nouns import Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
@@ -30,6 +41,7 @@ __all__ = [
     "box_bounds",
     "count",
     "effective_rank",
+    "factors",
     "float_parameter",
     "float_vector",
     "initial_state",
@@ -38,11 +50,15 @@ __all__ = [
     "module_level",
     "numbers",
     "positive_semidefinite",
+    "reads",
+    "refuse_longer",
     "row_of",
     "seed_number",
     "shape_of",
+    "sound_sparse",
     "spread",
     "takes_shape",
     "top_eigenvalues",
+    "watches_loss",
     "with_shape",
 ]

@@ -20,8 +20,8 @@ FORMS = ("plug_in", "exact", "unbiased")
 PRESETS = ("convex", "nonconvex", "torch", "optax")
 #: Update rules of `an.optimizers`.
 OPTIMIZERS = (
-    "sgd", "heavy_ball", "adagrad", "adagrad_norm", "rmsprop", "adam", "amsgrad", "sign_sgd", "asgo", "full_adagrad",
-    "left_sgd", "muon", "row_adagrad", "shampoo",
+    "sgd", "heavy_ball", "nesterov", "adagrad", "adagrad_norm", "rmsprop", "adam", "adamw", "amsgrad", "sign_sgd",
+    "signum", "lion", "asgo", "full_adagrad", "left_sgd", "muon", "row_adagrad", "shampoo",
 )  # fmt: skip
 
 

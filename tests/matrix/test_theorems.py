@@ -109,7 +109,7 @@ def test_identity_of_muon_without_noise():
     mean = np.mean([np.linalg.norm(A @ W, "nuc") for W in path[:-1]])
     assert mean == pytest.approx((values[0] - values[-1]) / (step * T) + step * np.trace(A) / 2, rel=1e-12)
     claim = bounds.nonconvex_muon(L_op=np.trace(A), Delta=values[0], T=T, M=1, left_noise=np.zeros((4, 4)),
-                                  step_size=step)  # fmt: skip
+                                  step_size=step, momentum=0.0)  # fmt: skip
     assert claim - mean == pytest.approx(values[-1] / (step * T), rel=1e-10)
 
 
@@ -168,15 +168,15 @@ def test_tuned_steps_and_critical_batch_sizes():
     vector = {"L": np.diag(L), "sigma": np.diag(S), "R": np.sqrt(np.diag(X))}
     assert left(T=100, M=4, **known) == pytest.approx(sgd(T=100, M=4, **vector))
     assert left.critical_batch_size(gap=0.01, **known) == pytest.approx(sgd.critical_batch_size(gap=0.01, **vector))
-    muon, known = bounds.nonconvex_muon, {"L_op": 2.0, "Delta": 3.0, "left_noise": S}
-    assert muon.tuned_step_size(L_op=2.0, Delta=3.0, T=50) == pytest.approx((2 * 3 / (2 * 50)) ** 0.5)
+    muon, known = bounds.nonconvex_muon, {"L_op": 2.0, "Delta": 3.0, "left_noise": S, "momentum": 0.0}
+    assert muon.tuned_step_size(L_op=2.0, Delta=3.0, T=50, momentum=0.0) == pytest.approx((2 * 3 / (2 * 50)) ** 0.5)
     assert muon(T=50, M=9, **known) == pytest.approx((2 * 3 * 2 / 50) ** 0.5 + 0.6 / 3)
     assert muon.critical_batch_size(T=50, **known) == pytest.approx(50 * 0.6**2 / (2 * 3 * 2))
 
 
 def test_one_row_and_one_entry_are_the_vector_theorems():
     known = {"Delta": 1.0, "T": 30, "M": 4, "step_size": 0.1}
-    muon = bounds.nonconvex_muon(L_op=2.0, left_noise=[[0.5]], **known)
+    muon = bounds.nonconvex_muon(L_op=2.0, left_noise=[[0.5]], momentum=0.0, **known)
     assert muon == pytest.approx(bounds.nonconvex_signsgd(L=2.0, sigma=0.5, **known))
     known = {"T": 30, "M": 4, "step_size": 0.1}
     asgo = bounds.convex_asgo("sharp", left_smoothness=[[2.0]], left_noise=[[0.5]], D_op=1.5, **known)

@@ -364,6 +364,8 @@ def _without(claim: _Claim, term: str, parts: list[dict[str, float]]) -> FloatAr
 
 
 def _cause(claim: _Claim, term: str, parts: dict[str, float]) -> str | None:
+    if parts[term] == 0:
+        return None
     constants = claim.constants[-1]
     others = [k for k in parts if k != term and parts[k] > 0]
     for name in _CAUSES:

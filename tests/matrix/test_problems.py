@@ -134,32 +134,42 @@ def test_vectors_keep_working_on_an_objective_with_a_shape():
         assert np.abs(pair[0] - pair[1]).max() < 1e-14
 
 
-class Rate(NamedTuple):
-    """Shape and factor."""
+# ---- a method of one's own (shown in docs/howto/matrices.md) ---------------------------------------------------------
+class Cubic(NamedTuple):
+    """The shape, which a simulation enters, and the number of iterations."""
 
     shape: tuple
-    factor: float
+    iterations: int
 
 
 @an.leaf
-def fourth(w, gradient, state, step_size, t, params):
-    """A matrix method of a user's own: G / |G|_F, in terms of rows and columns."""
-    W, G = w.reshape(params.shape), gradient.reshape(params.shape)
-    total = 0.0
-    for i in range(W.shape[0]):
-        for j in range(W.shape[1]):
-            total += G[i, j] * G[i, j]
-    for i in range(W.shape[0]):
-        for j in range(W.shape[1]):
-            W[i, j] -= params.factor * step_size[i * W.shape[1] + j] * G[i, j] / np.sqrt(total)
+def cubic_update(w, gradient, state, step_size, t, params):
+    """W <- W - step X, with X <- 1.5 X - 0.5 X X' X from G / |G|_F."""
+    m, n = params.shape
+    X, Y, size = state[0].reshape(m, n), state[1].reshape(m, n), np.sqrt(np.sum(gradient * gradient))
+    for j in range(w.size):
+        state[0, j] = gradient[j] / size
+    for _ in range(params.iterations):
+        A = np.zeros((m, m))
+        an.matrices.add_gram(X, A)
+        an.matrices.multiply(A, X, Y)
+        for j in range(w.size):
+            state[0, j] = 1.5 * state[0, j] - 0.5 * state[1, j]
+    for j in range(w.size):
+        w[j] -= step_size[j] * state[0, j]
+
+
+mine = an.Optimizer("cubic", cubic_update, Cubic((0, 0), 8), step_size=0.1, state={"X": 0.0, "Y": 0.0})
+# ---- end of the method -----------------------------------------------------------------------------------------------
 
 
 def test_a_method_of_ones_own_sees_the_shape():
-    mine = an.Optimizer("mine", fourth, Rate((0, 0), 1.0), step_size=0.1)
     assert not an.check(mine)
-    f = P.kronecker(np.eye(1), center=np.zeros((1, 3)))
-    options = {"noise": an.noises.none(), "start": [3.0, 0.0, 4.0], "steps": 10, "replicas": 2}
-    own, ours = (an.simulate(f, method, **options).gap for method in (mine, O.muon(0.1)))
+    rng = np.random.default_rng(5)
+    f, start = P.kronecker(psd(rng, 3), center=np.zeros((3, 4))), rng.standard_normal(12)
+    options = {"noise": an.noises.none(), "start": start, "steps": 10, "replicas": 2}
+    twin = O.muon(0.1, newton_schulz=[(1.5, -0.5, 0.0)] * 8)
+    own, ours = (an.simulate(f, method, **options).gap for method in (mine, twin))
     assert np.abs(own - ours).max() < 1e-13
 
 

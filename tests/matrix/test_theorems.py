@@ -168,6 +168,8 @@ def test_tuned_steps_and_critical_batch_sizes():
     vector = {"L": np.diag(L), "sigma": np.diag(S), "R": np.sqrt(np.diag(X))}
     assert left(T=100, M=4, **known) == pytest.approx(sgd(T=100, M=4, **vector))
     assert left.critical_batch_size(gap=0.01, **known) == pytest.approx(sgd.critical_batch_size(gap=0.01, **vector))
+    inverse = {"left_smoothness": L, "left_noise": 0 * S, "left_distance": X, "preconditioner": np.linalg.inv(L)}
+    assert left(T=1, M=1, step_size=1.0, **inverse) == pytest.approx(0.5 * np.trace(L @ X))  # the gap itself
     muon, known = bounds.nonconvex_muon, {"L_op": 2.0, "Delta": 3.0, "left_noise": S, "momentum": 0.0}
     assert muon.tuned_step_size(L_op=2.0, Delta=3.0, T=50, momentum=0.0) == pytest.approx((2 * 3 / (2 * 50)) ** 0.5)
     assert muon(T=50, M=9, **known) == pytest.approx((2 * 3 * 2 / 50) ** 0.5 + 0.6 / 3)

@@ -66,6 +66,7 @@ BUILT_IN = {
         P.logistic_regression(X, Y), P.logistic_regression(X, Y, l2=0.1),
         P.logistic_regression(X, Y, box=(-0.1, 0.1)), P.logistic_regression(SPARSE_X, Y, l2=0.1),
         P.logistic_regression(np.ones((4, 1)), [1, 1, 1, 1]), P.quadratic(1 / np.arange(1.0, 301) ** 2),
+        P.kronecker(np.diag([1.0, 0.0])), P.kronecker(Q @ Q.T, Q.T @ Q), P.spectral_pseudo_huber(np.eye(2), 0.5),
     ],
     "noises": [
         N.gaussian(1.0), N.gaussian([1.0, 0.0, 1e-6]), N.rademacher(1.0), N.student_t(1.0, 2.05),
@@ -73,6 +74,7 @@ BUILT_IN = {
         N.two_point(1.0, 0.7), N.two_phase(1.0, 0.01, 50), N.affine([1.0, 0.0], 2.0), N.affine(0.0, 5.0),
         N.dropout(0.1), N.none(), N.minibatch(),
         N.gaussian(1 / np.arange(1.0, 101)), N.rademacher(1 / np.arange(1.0, 41)),
+        N.left_gaussian(np.diag([1.0, 0.1]), 3), N.rank_one(np.diag([1.0, 0.1]), [1.0, -2.0, 0.5]),
     ],
     "optimizers": [
         O.sgd(0.1), O.sgd([0.1, 0.2]), O.heavy_ball(0.1, 0.9), O.adagrad(0.1), O.adagrad([0.1, 0.2], eps=[0.1, 0.2]),
@@ -80,6 +82,9 @@ BUILT_IN = {
         O.adagrad_norm(0.1), O.adagrad_norm(0.1, eps=0.1, preset="nonconvex"), O.rmsprop(0.1, 0.9, eps=0.1),
         O.adam(0.1), O.amsgrad(0.1), O.sign_sgd(0.1), O.nesterov(0.1, 0.9), O.lion(0.1), O.adamw(0.1),
         O.sgd(S.inverse_sqrt(0.1)), O.adagrad(S.halve_on_plateau(0.1)),
+        O.asgo(0.1), O.asgo(0.1, ball=1.0, side="right"),
+        O.muon(0.1), O.muon(0.1, newton_schulz="cubic"), O.row_adagrad(0.1), O.left_sgd(0.1, np.diag([1.0, 2.0])),
+        O.shampoo(0.1, eps=0.1), O.full_adagrad(0.1),
     ],
     "schedules": [S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1),
                   S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2), S.from_vector([0.2, 0.1])],

@@ -39,10 +39,11 @@ def declared_state(optimizer: Optimizer, dim: int, shape: Shape) -> FloatArray:
 
 
 def shapes(optimizer: Optimizer, given: Iterable[Any], dim: int | None, shape: Shape) -> list[tuple[int, Shape]]:
-    """Numbers of coordinates to try, with the shapes of matrices where the update works on them."""
+    """Numbers of coordinates to try, with the shapes of matrices where the update works on them: those in params."""
     if "shape" not in optimizer.params._fields:
         return [(d, None) for d in sizes(given, dim)]
-    tried = [shape] if shape is not None else [(1, 1), (2, 3), (3, 3)]
+    own = [v.shape for v in given if np.ndim(v) == 2 and np.size(v) > 1]
+    tried = [shape] if shape is not None else own[:1] or [(1, 1), (2, 3), (3, 3)]
     return [(m * n, (m, n)) for m, n in tried]
 
 

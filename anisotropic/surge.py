@@ -270,8 +270,8 @@ def surge_peak(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Peak:
     """The batch size beyond which the best step size falls, with a warning where it rests on independent noise.
 
     Noise is seldom independent across coordinates that the Hessian couples; for a likelihood at its optimum the
-    covariance of one sample's gradient equals the Hessian. So where `sigma` is no covariance and a peak comes out, the
-    peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
+    covariance of one sample's gradient equals the Hessian. So where `sigma` is not a covariance and a peak comes out,
+    the peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Does any input end in a traceback, a hang or a crash? ``python tests/fuzz.py 1000000`` tries that many, by coverage.
+"""Does any input end in a traceback, a hang or a crash? ``python tests/fuzz.py 1000000`` tries so many.
 
-Every target takes bytes. It may answer, or refuse with an error of its documented kind whose text is a sentence; anything
-else is a finding, and the input is kept. The table goes into docs/explanation/fuzzing.md. Needs atheris.
+Every target takes bytes. It may answer, or refuse with an error of its documented kind whose text is a sentence;
+anything else is a finding, and the input is kept. The table goes into docs/explanation/fuzzing.md. Needs atheris.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ def manifest(data: bytes) -> None:
 
 
 WORDS = (
-    "bounds", "show", "evaluate", "list", "convex_sgd", "convex_adagrad", "--json", "--quiet", "--help", "--form", "simple",
-    "L=1", "sigma=0.1", "R=1", "D=2", "T=100", "M=4", "step_size=0.1", "L=@/nowhere", "study", "status", "errors",
-    "large_batch", "--results", "r", "report", "datasets", "verify", "nothing", "-", "=", "1e400", "nan", "\u00e9", "",
+    "bounds", "show", "evaluate", "list", "convex_sgd", "convex_adagrad", "--json", "--quiet", "--help", "--form",
+    "simple", "L=1", "sigma=0.1", "R=1", "D=2", "T=100", "M=4", "step_size=0.1", "L=@/nowhere", "study", "status",
+    "errors", "large_batch", "--results", "r", "report", "datasets", "verify", "nothing", "-", "=", "1e400", "nan",
+    "\u00e9", "",
 )  # fmt: skip
 
 
@@ -104,8 +105,8 @@ def arguments(data: bytes) -> None:
 def example_run() -> bytes:
     import anisotropic as an
 
-    run = an.simulate(an.problems.quadratic([1.0, 0.5]), an.optimizers.sgd(0.1), noise=an.noises.gaussian(1.0), start=1.0,
-                      steps=4, replicas=2)  # fmt: skip
+    f, method, noise = an.problems.quadratic([1.0, 0.5]), an.optimizers.sgd(0.1), an.noises.gaussian(1.0)
+    run = an.simulate(f, method, noise=noise, start=1.0, steps=4, replicas=2)
     run.save(FOLDER / "example.npz")
     return (FOLDER / "example.npz").read_bytes()
 
@@ -163,7 +164,8 @@ def all_of(runs: int, seed: int = 1) -> int:
         done = subprocess.run([sys.executable, __file__, name, str(count), str(seed)], capture_output=True, text=True)
         if done.returncode:
             print(done.stdout, done.stderr, sep="\n")
-        rows.append(f"| {name} | {count:,} | {time.monotonic() - start:.0f} s | {'one' if done.returncode else 'none'} |")
+        seconds, found = time.monotonic() - start, "one" if done.returncode else "none"
+        rows.append(f"| {name} | {count:,} | {seconds:.0f} s | {found} |")
         print(rows[-1], flush=True)
     head = "| input | inputs tried | time | findings |\n|---|---:|---:|---|\n"
     if PAGE.exists():

@@ -54,7 +54,8 @@ LAYERS = {
     "advice": Row(f"{NOUNS} simulation intervals bounds evidence noise_scale datasets plotting study",
                   "numpy scipy", "matplotlib"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
-    "study": Row("records intervals evidence plotting", "numpy click", "rich llvmlite"),
+    "study": Row("records intervals evidence plotting", "numpy click",
+                 "jinja2 markupsafe pandas rich llvmlite submitit xarray"),
     "cli": Row("records advice bounds datasets evidence study plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]

@@ -11,6 +11,7 @@ from collections import Counter
 from functools import partial
 
 import numpy as np
+import sympy
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from sympy import Eq
 
@@ -47,13 +48,14 @@ def rewritten(bound, change, **options):
     """The bound with every expression passed through `change`."""
     forms = {}
     for name, form in bound.summands.items():
-        conditions = tuple(map(change, form.conditions))
+        conditions = tuple(c for c in map(change, form.conditions) if c != sympy.true)
         if isinstance(form, Solver):
             needs = tuple(change(x) if change(x).is_Symbol else x for x in form.needs)
             forms[name] = Solver(partial(_with_old_names, form.solve), needs, None, conditions)
         else:
             forms[name] = Form({k: change(e) for k, e in form.terms.items()}, conditions)
-    return Bound(bound.name, bound.measure, bound.kind, forms=forms, conditions=map(change, bound.conditions),
+    conditions = [c for c in map(change, bound.conditions) if c != sympy.true]  # "nonnegative" may settle one
+    return Bound(bound.name, bound.measure, bound.kind, forms=forms, conditions=conditions,
                  requires=bound.requires, probability=bound.probability, **options)  # fmt: skip
 
 

@@ -128,32 +128,31 @@ def __dir__() -> list[str]:
 
 def table() -> list[dict[str, Any]]:
     """One row per bound: id, what is bounded and how, forms, conditions, exponents of noise and bias, source."""
+    catalogue = sys.modules[__name__]
+    return [row(name, catalogue[name]) for name in _HOME]  # type: ignore[index]
+
+
+def row(name: str, bound: Bound) -> dict[str, Any]:
+    """The row of one bound, which may be one's own."""
     from .conditions import printed
 
-    rows = []
-    catalogue = sys.modules[__name__]
-    for name in _HOME:
-        bound: Bound = catalogue[name]  # type: ignore[index]
-        rows.append(
-            {
-                "id": name,
-                "title": bound.title,
-                "measure": bound.measure,
-                "kind": bound.kind,
-                "probability": bound.probability,
-                "forms": list(bound.forms),
-                "conditions": [printed(c) for c in bound.conditions],
-                "requires": bound.requires.sentences(),
-                "constants": list(bound.constants),
-                "rate": _rate(bound, noise=True),
-                "bias_rate": _rate(bound, noise=False),
-                "source": bound.source.key if bound.source else None,
-                "arxiv": bound.source.arxiv if bound.source else None,
-                "status": bound.source.status if bound.source else None,
-                "latex": bound.latex(),
-            }
-        )
-    return rows
+    return {
+        "id": name,
+        "title": bound.title,
+        "measure": bound.measure,
+        "kind": bound.kind,
+        "probability": bound.probability,
+        "forms": list(bound.forms),
+        "conditions": [printed(c) for c in bound.conditions],
+        "requires": bound.requires.sentences(),
+        "constants": list(bound.constants),
+        "rate": _rate(bound, noise=True),
+        "bias_rate": _rate(bound, noise=False),
+        "source": bound.source.key if bound.source else None,
+        "arxiv": bound.source.arxiv if bound.source else None,
+        "status": bound.source.status if bound.source else None,
+        "latex": bound.latex(),
+    }
 
 
 def _rate(bound: Bound, noise: bool) -> dict[str, float] | None:

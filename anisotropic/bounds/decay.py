@@ -53,4 +53,10 @@ DECAY = {
     "nonconvex_adagrad_lower": Decay("gradient_l1", None, None),
     "adagrad_norm_strong_growth": Decay("gradient_l2_squared", (-1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)),
     "adagrad_strong_growth": Decay("gradient_l1", (-0.5, 0.0, 0.0), (-0.5, 0.0, 0.0)),
+    "drori_teboulle_gd": Decay("gap", (-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)),
+    "nesterov_gd": Decay("gap", (-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)),
+    "nesterov_gd_short": Decay("gap", (-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0)),
+    "deklerk_gd": Decay("gap", None, None),
+    "ghadimi_heavy_ball": Decay("gap", None, None),
+    "abbaszadehpeivasti_gd_pl": Decay("gap", None, None),
 }

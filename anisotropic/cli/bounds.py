@@ -52,7 +52,7 @@ def bounds_list(as_json: bool, quiet: bool) -> None:
 
 
 @bounds.command("show")
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--latex", is_flag=True, help="Only the LaTeX of the inequality.")
 @click.option("--cite", is_flag=True, help="Only the BibTeX entry of the source.")
 @output_options
@@ -62,8 +62,7 @@ def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) 
     if as_json:
         from .. import bounds as catalogue
 
-        row = next(r for r in catalogue.table() if r["id"] == name)
-        emit(**row, statement=str(bound), bibtex=bound.cite() if bound.source else None)
+        emit(**catalogue.row(name, bound), statement=str(bound), bibtex=bound.cite() if bound.source else None)
     elif latex or cite:
         print("\n".join([bound.latex()] * latex + [bound.cite()] * cite))
     else:
@@ -71,7 +70,7 @@ def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) 
 
 
 @bounds.command("evaluate", context_settings=PASS_ON | {"help_option_names": ["--help"]})
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--form", help="Which form; 'bounds show' lists them.")
 @click.argument("constants", nargs=-1, type=click.UNPROCESSED, metavar="--CONSTANT VALUE ...")
 @output_options
@@ -122,7 +121,7 @@ def values_of_forms(bound: Bound, values: dict[str, Any]) -> tuple[dict[str, flo
 
 
 @bounds.command("search")
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--budget", type=click.IntRange(1), default=2000, show_default=True, help="Simulations in the search.")
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the instance to this JSON file.")
@@ -131,12 +130,13 @@ def bounds_search(name: str, budget: int, seed: int, output: Path | None, as_jso
     """Search the instance on which measured / bound is largest; exit code 4 where that refutes the bound."""
     from .._support.output import number
     from ..evidence.search import search_worst_case
+    from .own import Own, is_own, own
 
-    bound = find_bound(name)
+    bound, make = own(name) if is_own(name) else Own(find_bound(name), None)
     if not quiet:
         print(f"searching the worst of {budget:,} instances for {name}", file=sys.stderr, flush=True)
     with usage():
-        found = search_worst_case(bound, budget=budget, seed=seed, path=output)
+        found = search_worst_case(bound, budget=budget, seed=seed, make_optimizer=make, path=output)
     low, high = found.interval.low, found.interval.high
     if as_json:
         emit(bound=name, ratio=found.ratio, interval=[low, high], level=found.interval.level, refuted=found.refuted,

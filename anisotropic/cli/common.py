@@ -63,9 +63,12 @@ def usage() -> Iterator[None]:
 
 
 def find_bound(name: str) -> Bound:
-    """The bound with this id."""
+    """The bound with this id, or the one of FILE.py:NAME."""
     from .. import bounds
+    from .own import is_own, own
 
+    if is_own(name):
+        return own(name).bound
     if name not in bound_ids():
         raise click.UsageError(unknown("bound", name, bound_ids()) + " ('anisotropic bounds list' shows all)")
     return getattr(bounds, name)

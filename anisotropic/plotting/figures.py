@@ -138,7 +138,8 @@ def save(figure: Figure, stem: str | Path, formats: Iterable[str] = ("pdf", "png
         path = Path(f"{stem}.{kind}")
         part = path.with_name(f"{path.name}.part")
         metadata = {"CreationDate": None} if kind == "pdf" else {"Date": None} if kind == "svg" else None
-        with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+        with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none",
+                                     "svg.hashsalt": "anisotropic"}):  # fmt: skip
             try:
                 figure.savefig(part, format=kind, dpi=300, metadata=metadata)
                 part.replace(path)

@@ -78,6 +78,7 @@ def curves(
         ax.plot(points, found.estimate, label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(points, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
+        _missing(ax, found, "diverged or not measured")
     _axes(ax, log, xlabel, ylabel)
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
@@ -85,6 +86,13 @@ def curves(
     note = f"mean{runs}, {1 - level:.0%} interval" if max(counts, default=0) else None
     legend_above(ax, 2, title=note, alignment="left", title_fontsize="small")
     return ax
+
+
+def _missing(ax: Axes, found: Limits, meaning: str) -> None:
+    """Say once in the legend what a missing marker means, where one is missing."""
+    label = f"no marker: {meaning}"
+    if not np.isfinite(found.estimate).all() and label not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], linestyle="none", label=label)
 
 
 def _axes(ax: Axes, log: str, xlabel: str, ylabel: str) -> None:
@@ -140,6 +148,7 @@ def speed_up(
         found, _ = limits_of(steps[name], sizes.size, name, level)
         there = np.isfinite(found.estimate)
         drawn += list(found.estimate[there])
+        _missing(ax, found, "target not reached")
         ax.plot(sizes[there], found.estimate[there], label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(sizes, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
@@ -226,6 +235,8 @@ def phase_diagram(
     handles = [Patch(facecolor="white", edgecolor="0.4", hatch="////", label=f"{title(loser)} cheaper")]
     if open_cells.any():
         handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="....", label="undecided"))
+    if not np.isfinite(values).all():
+        handles.append(Patch(facecolor="none", edgecolor="none", label='"-": diverged or not reached'))
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax
 
@@ -269,6 +280,7 @@ def heat_map(
     *,
     label: str,
     log: bool = False,
+    limits: tuple[float, float] | None = None,
     xlabel: str = "",
     ylabel: str = "",
     ax: Axes | None = None,
@@ -278,6 +290,7 @@ def heat_map(
 
     `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the color bar. Lightness
     grows with the value; where values of both signs occur, zero is white and the two signs have colors of their own.
+    `limits` are the values at which the colors saturate; give all panels of a figure the same.
 
     >>> heat_map([1, 2], ["a"], [[3.0, 4.0]], label="ln R_med").texts[1].get_text()
     '4'
@@ -288,7 +301,7 @@ def heat_map(
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(y), len(x)):
         raise ValueError(f"values have shape {array.shape}; expected ({len(y)}, {len(x)}): one row for each y")
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    low, high = (float(np.nanmin(array)), float(np.nanmax(array))) if limits is None else limits
     signed = not log and low < 0 < high
     if signed:
         low, high = -max(-low, high), max(-low, high)

@@ -85,7 +85,7 @@ def count(value: Any, name: str, *, low: int = 1, high: int | None = None) -> in
 
 
 def sound_sparse(X: Any, name: str = "X") -> Any:
-    """A sparse matrix whose indices lie inside of it; SciPy checks that on request only, and compiled code follows them."""
+    """A sparse matrix whose indices lie inside of it: SciPy checks that on request, and compiled code follows them."""
     if hasattr(X, "check_format"):
         try:
             X.check_format(full_check=True)

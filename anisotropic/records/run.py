@@ -73,6 +73,16 @@ class Run:
             f"{self.steps[-1]:,} iterations, {self.replicas} replicas{diverged})"
         )
 
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        last = {k: v[:, -1][np.isfinite(v[:, -1])] for k, v in self.statistics.items()}
+        rows = [
+            {"after the last iteration": k, "mean": v.mean(), "least": v.min(), "largest": v.max()}
+            for k, v in last.items() if v.size
+        ]  # fmt: skip
+        return html_block(repr(self), rows=rows)
+
     def save(self, path: str | Path) -> Path:
         """Write the run to one ``.npz`` file (no pickle inside); `anisotropic.load` reads it back."""
         path = Path(path)

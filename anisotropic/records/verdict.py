@@ -96,6 +96,17 @@ class Verdict:
             lines.append(f"    {t.name:<16}{t.value:>11.4g}{t.share:>8.1%}   {tested}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        head = f"{self.theorem} ({self.form}): " if self.form else f"{self.theorem}: "
+        if self.conditions:
+            return html_block(head + self.status, *self.conditions)
+        terms = [
+            {"term": t.name, "value": t.value, "share": f"{t.share:.1%}", "tested": t.exercised} for t in self.terms
+        ]
+        return html_block(head + self.summary, *(self._sentences() if self.record >= 0 else []), rows=terms)
+
     def _sentences(self) -> list[str]:
         """What was measured and what was claimed, with as many digits as it takes to tell them apart."""
         estimate, low, high, claim = distinct(self.estimate, *self.interval, self.bound)

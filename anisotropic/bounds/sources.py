@@ -38,6 +38,21 @@ REFERENCES: dict[str, dict[str, str]] = {
         "year": "2020",
         "eprint": "1806.01811",
     },
+    "zamani2023exact": {
+        "author": "Zamani, Moslem and Glineur, Fran{\\c{c}}ois",
+        "title": "Exact convergence rate of the last iterate in subgradient methods",
+        "journal": "{SIAM} Journal on Optimization",
+        "volume": "35",
+        "year": "2025",
+        "eprint": "2307.11134",
+    },
+    "kalman1960new": {
+        "author": "Kalman, Rudolf Emil",
+        "title": "A New Approach to Linear Filtering and Prediction Problems",
+        "journal": "Journal of Basic Engineering",
+        "volume": "82",
+        "year": "1960",
+    },
     "lan2012optimal": {
         "author": "Lan, Guanghui",
         "title": "An optimal method for stochastic composite optimization",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, noises, optimizers, problems
+from .. import batching, noises, optimizers, problems, schedules
 from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
@@ -115,6 +115,8 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _box_is_open(bound):
         axes["box"] = (0.0, 1.0)
+    if "schedule" in bound.constants:
+        axes["power"] = (0.0, 3.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
     without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
@@ -166,11 +168,6 @@ def _objective(bound: Bound, at: Point, dim: int) -> Objective:
     return problems.quadratic(curvature, **place)
 
 
-def _step_size(at: Point, dim: int) -> Any:
-    size = 10 ** at["log10_step"]
-    return size * power_law(dim, at["step_decay"]) if "step_decay" in at else size
-
-
 def prescribed(bound: Bound, known: Mapping[str, Any]) -> dict[str, float]:
     """What a theorem fixes by an equality: its step size, its momentum; 0 where that is impossible.
 
@@ -193,13 +190,19 @@ def _prescribed(bound: Bound, at: Point, dim: int) -> dict[str, float]:
     return prescribed(bound, {"L": curvature, "mu": curvature.min(), "step_size": 10 ** at["log10_step"]})
 
 
+def _step_size(bound: Bound, at: Point, dim: int) -> Any:
+    size: Any = _prescribed(bound, at, dim).get("step_size", 10 ** at["log10_step"])
+    if "step_decay" in at:
+        size = size * power_law(dim, at["step_decay"])
+    return schedules.polynomial(size, _steps(at), at["power"]) if "power" in at else size
+
+
 def _optimizer(bound: Bound, at: Point, dim: int) -> Optimizer:
-    fixed = _prescribed(bound, at, dim)
-    step_size = fixed.get("step_size", _step_size(at, dim))
+    step_size = _step_size(bound, at, dim)
     name = next(iter(bound.requires.optimizers), "sgd")
     if name in ("sgd", "sign_sgd"):
         return getattr(optimizers, name)(step_size)
-    if name == "heavy_ball" and "momentum" in fixed:
+    if name == "heavy_ball" and "momentum" in (fixed := _prescribed(bound, at, dim)):
         return optimizers.heavy_ball(step_size, fixed["momentum"])
     eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
     if name == "rmsprop":
@@ -263,7 +266,7 @@ def huber_setup(bound: Bound, at: Point, make_optimizer: MakeOptimizer | None = 
     if make_optimizer is None:
         method = _optimizer(bound, at, dim)
     else:
-        trial = optimizers.sgd(_step_size(at, dim))
+        trial = optimizers.sgd(_step_size(bound, at, dim))
         method = make_optimizer(certified_constants(f, trial, noise, start, steps, batch))
         if not isinstance(method, Optimizer):
             raise TypeError(f"make_optimizer returned {method!r}; expected an Optimizer such as an.optimizers.sgd(0.1)")
@@ -298,6 +301,8 @@ def huber_words(bound: Bound, at: Point) -> str:
     said.append(f"step size {profile(fixed.get('step_size', 10 ** at['log10_step']), at.get('step_decay', 0.0))}")
     if "momentum" in fixed:
         said.append(f"momentum {fixed['momentum']:.3g}")
+    if "power" in at:
+        said.append(f"times ((N + 1 - t)/N)^{at['power']:.2g}, N = {_steps(at)}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, bounds, noises, optimizers, problems
+from .. import batching, bounds, noises, optimizers, problems, schedules
 from .._support.names import nearest
 from ..bounds.comparison import power_law
 from .cells import (
@@ -63,6 +63,24 @@ def _nonsmooth(name: str) -> Setup:
     else:
         optimizer = optimizers.sgd(tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
     return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+
+
+def _last_iterate(name: str) -> Setup:
+    """Linear decay without a box; a late cool-down in a box that excludes the minimum; absolute values."""
+    if name == "convex_sgd_last_nonsmooth":
+        slope, steps, batch = power_law(5, 1.0), 200, 16
+        sigma, f = slope, problems.absolute(slope, center=0.5, box=BOX)
+        schedule = schedules.linear(1.0, steps)
+        size = tuned(name, schedule=schedule, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch))
+        method = optimizers.sgd(schedules.linear(size, steps))
+        return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+    curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
+    active = name == "convex_sgd_last_proj"
+    f = problems.quadratic(curvature, center=1.5 if active else 0.9, box=BOX if active else None)
+    make = partial(schedules.wsd, share=0.3, warmup=10) if active else schedules.linear
+    known = {"L": curvature, "sigma": sigma, "R": 1.0 if active else 0.9, "M": batch}
+    method = optimizers.sgd(make(tuned(name, schedule=make(1.0, steps), **known), steps))
+    return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch, 1024)  # type: ignore[index]
 
 
 def _pl_sgd() -> Setup:
@@ -220,6 +238,15 @@ def _sgd_every_step_lower() -> Setup:
     return Setup(bounds.sgd_every_step_lower, f, method, noise, known["R"], 1000, replicas=1024, records=1)
 
 
+def _sgd_every_schedule_lower() -> Setup:
+    """Equal coordinates and the step sizes of the filter, 1/(h (c + t - 1)): the bound is attained."""
+    h, level, steps, batch = 0.5, 0.4, 200, 4
+    offset = 1 + level**2 / batch / h**2
+    f, method = problems.quadratic([h] * 4), optimizers.sgd(schedules.inverse_time(1 / (h * offset), offset))
+    noise = noises.gaussian(level)
+    return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
+
+
 def _stated(name: str) -> Setup:
     """Rates of others on the last iterate: where one is an equality, the instance that shows it."""
     start: Any = 1.0
@@ -251,6 +278,10 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd_proj": _convex_sgd_proj,
     "convex_diag_sgd": _convex_diag_sgd,
     "convex_sgd_nonsmooth": partial(_nonsmooth, "convex_sgd_nonsmooth"),
+    **{
+        name: partial(_last_iterate, name)
+        for name in ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth")
+    },
     "pl_sgd": _pl_sgd,
     "convex_adagrad": _convex_adagrad,
     "convex_adagrad_active": _convex_adagrad_active,
@@ -277,6 +308,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "adagrad_lower": _adagrad_lower,
     "adagrad_every_step_lower": _adagrad_every_step_lower,
     "sgd_every_step_lower": _sgd_every_step_lower,
+    "sgd_every_schedule_lower": _sgd_every_schedule_lower,
     "adagrad_drift_lower": _adagrad_drift_lower,
     "nonconvex_adagrad_lower": _nonconvex_adagrad_lower,
     "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),

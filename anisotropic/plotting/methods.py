@@ -71,15 +71,17 @@ def curves(
     """
     assert ax is not None
     points = np.asarray(x, dtype=np.float64)
-    counts = set()
+    counts, whole = set(), True
     for name, look in method_styles(series).items():
         found, replicas = limits_of(series[name], points.size, name, level)
         counts.add(replicas)
         ax.plot(points, found.estimate, label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(points, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
-        _missing(ax, found, "diverged or not measured")
+        whole &= bool(np.isfinite(found.estimate).all())
     _axes(ax, log, xlabel, ylabel)
+    if not whole:
+        _explain_gaps(ax, "diverged or not measured")
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
     runs = f" of {max(counts)} runs" if len(counts) == 1 else ""
@@ -88,11 +90,9 @@ def curves(
     return ax
 
 
-def _missing(ax: Axes, found: Limits, meaning: str) -> None:
-    """Say once in the legend what a missing marker means, where one is missing."""
-    label = f"no marker: {meaning}"
-    if not np.isfinite(found.estimate).all() and label not in ax.get_legend_handles_labels()[1]:
-        ax.plot([], [], linestyle="none", label=label)
+def _explain_gaps(ax: Axes, meaning: str) -> None:
+    """Say in the legend what a missing marker means."""
+    ax.plot([], [], linestyle="none", label=f"no marker: {meaning}")
 
 
 def _axes(ax: Axes, log: str, xlabel: str, ylabel: str) -> None:
@@ -144,11 +144,12 @@ def speed_up(
     if unknown:
         raise ValueError(f"critical batch size for {sorted(unknown)}, but the methods are {list(steps)}")
     drawn: list[float] = []
+    whole = True
     for name, look in method_styles(steps).items():
         found, _ = limits_of(steps[name], sizes.size, name, level)
         there = np.isfinite(found.estimate)
         drawn += list(found.estimate[there])
-        _missing(ax, found, "target not reached")
+        whole &= bool(there.all())
         ax.plot(sizes[there], found.estimate[there], label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(sizes, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
@@ -159,10 +160,14 @@ def speed_up(
         if np.isfinite(critical.get(name, np.nan)):
             upright = {k: look[k] for k in ("color", "linestyle")}
             ax.axvline(critical[name], linewidth=0.9, label="_critical", **upright)
-    _axes(ax, "xy", "batch size M (samples per iteration)", f"iterations to {target}")
+    unit = " (samples per iteration)" if inches(ax) > 2.5 else ""
+    _axes(ax, "xy", f"batch size M{unit}", f"iterations to {target}")
+    ax.set_xlim(sizes.min() / 1.6, sizes.max() * 1.6)  # room for every batch size, also where no marker is
     ax.plot([], [], color="0.55", linewidth=0.8, label="linear speed-up")
     if critical:
         ax.plot([], [], color="0.3", marker="|", markersize=7, linestyle="none", label="critical batch size")
+    if not whole:
+        _explain_gaps(ax, "target not reached")
     if drawn:
         ax.set_ylim(min(drawn) / 2, max(drawn) * 1.6)
     plain_ticks(ax.xaxis)

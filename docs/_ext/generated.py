@@ -80,12 +80,13 @@ def steps_proved(bound: str) -> str:
 
 def certified_table() -> str:
     """Every inequality that has a proof by machine, proved while this page is made."""
-    lines = ["| inequality | for | page, step | how | boxes | CPU s |", "|---|---|---|---|---|---|"]
+    lines = ["| inequality, and where | page, step | how | boxes | CPU s |", "|---|---|---|---|---|"]
     for row in an.certified.table():
         if not row["proved"]:
             raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
         where = f"[{row['page']}]({row['page']}.md), {row['step']}"
-        lines.append(f"| `{row['name']}`: ${_in_table(row['statement'])}$ | ${_in_table(row['domain'])}$ | {where} | "
+        claim = f"`{row['name']}`<br>${_in_table(row['statement'])}$<br>${_in_table(row['domain'])}$"
+        lines.append(f"| {claim} | {where} | "
                      f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip
     by_hand = [f"`{bound}`" for bound in an.bounds if not an.certified.resting_on(bound)]
     return "\n".join([*lines, "", f"By hand only, every step: {', '.join(by_hand)}."]) + "\n"

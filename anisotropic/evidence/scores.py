@@ -129,7 +129,7 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     """measured / bound, or the factor of `term` at which the bound equals what was measured."""
     claims = np.array([sum(p.values()) for p in parts])
     if not term:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = claims / side if kind == "lower" else side / claims
         return np.where(np.isfinite(ratio), ratio, NOTHING)
     part = np.array([p.get(term, 0.0) for p in parts])

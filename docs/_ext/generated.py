@@ -47,7 +47,7 @@ def exponents(rate: dict[str, float] | None) -> str:
 
 def bounds_table() -> str:
     """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
-    lines = ["| id | bounds | noise | bias | slack seen | steps proved | arXiv |", "|---|---|---|---|---|---|---|"]
+    lines = ["| id | bounds | noise | bias | slack seen | steps proved | source |", "|---|---|---|---|---|---|---|"]
     rows = an.bounds.table()
     needs = read_mutation_table(MUTATION)
     for r in rows:

@@ -28,6 +28,7 @@ _MODULES = {
     "optimizers": "optimizers",
     "plotting": "plotting",
     "problems": "problems",
+    "published": "evidence.published",
     "random": "compiled.random",
     "report": "study.report",
     "schedules": "schedules",

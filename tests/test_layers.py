@@ -53,6 +53,7 @@ LAYERS = {
     "datasets": Row("records", "numpy scipy", "pooch sklearn"),
     "advice": Row(f"{NOUNS} simulation intervals bounds evidence noise_scale datasets plotting study",
                   "numpy scipy", "matplotlib"),
+    "advice.torch": Row("records evidence advice", "numpy torch"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
     "study": Row("records intervals evidence plotting", "numpy click",
                  "jinja2 markupsafe pandas rich llvmlite submitit xarray"),

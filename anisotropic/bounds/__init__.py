@@ -48,7 +48,12 @@ _FAMILIES = {
     "generalized": ("nonconvex_adagrad_gen",),
     "unconstrained": ("convex_adagrad_norm_free", "convex_adagrad_free_separable", "pl_adagrad"),
     "separation": ("sgd_separation_lower",),
-    "lower": ("adagrad_lower", "adagrad_every_step_lower", "sgd_every_step_lower"),
+    "lower": (
+        "adagrad_lower",
+        "adagrad_every_step_lower",
+        "sgd_every_step_lower",
+        "sgd_every_schedule_lower",
+    ),
     "free": (
         "convex_adagrad_norm_free_variance",
         "convex_adagrad_free_variance",
@@ -57,6 +62,15 @@ _FAMILIES = {
     ),
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
+    "last_iterate": ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth"),
+    "stated": (
+        "drori_teboulle_gd",
+        "nesterov_gd",
+        "nesterov_gd_short",
+        "deklerk_gd",
+        "ghadimi_heavy_ball",
+        "abbaszadehpeivasti_gd_pl",
+    ),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {
@@ -66,6 +80,7 @@ _TOOLS = {
     "Solver": "forms",
     "Source": "sources",
     "StepRule": "derive",
+    "StepSolver": "derive",
     "compare": "comparison",
     "dimension_exponent": "comparison",
     "noise_ratio": "comparison",
@@ -77,6 +92,7 @@ _TOOLS = {
     "drift_instance": "drift",
     "two_phase_instance": "drift",
     "strong_growth_constants": "adaptive_batch",
+    "weighted_outputs": "outputs",
 }
 _MODULES = ("symbols", "measures", "batch_facts")
 

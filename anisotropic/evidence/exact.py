@@ -24,6 +24,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._support.names import no_such_name
 from ..records import FloatArray, count, float_vector
+from .linear_methods import Moments, StationaryLaw, linear_method, stationary_law
+
+__all__ = [
+    "Exact",
+    "Moments",
+    "StationaryLaw",
+    "heavy_ball_quadratic",
+    "linear_method",
+    "sgd_multiplicative",
+    "sgd_quadratic",
+    "stationary",
+    "stationary_law",
+]
 
 
 class Exact(NamedTuple):

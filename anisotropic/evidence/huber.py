@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import batching, noises, optimizers, problems
+from .. import batching, noises, optimizers, problems, schedules
 from ..bounds import symbols
 from ..bounds.comparison import power_law
 from ..bounds.theorem import Bound
@@ -115,6 +115,8 @@ def huber_axes(bound: Bound) -> Axes:
         axes["centre"] = (-2.0, 2.0)
     if _box_is_open(bound):
         axes["box"] = (0.0, 1.0)
+    if "schedule" in bound.constants:
+        axes["power"] = (0.0, 3.0)
     if _own_steps(bound):
         axes["step_decay"] = (-3.0, 3.0)
     without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
@@ -166,16 +168,42 @@ def _objective(bound: Bound, at: Point, dim: int) -> Objective:
     return problems.quadratic(curvature, **place)
 
 
-def _step_size(at: Point, dim: int) -> Any:
-    size = 10 ** at["log10_step"]
-    return size * power_law(dim, at["step_decay"]) if "step_decay" in at else size
+def prescribed(bound: Bound, known: Mapping[str, Any]) -> dict[str, float]:
+    """What a theorem fixes by an equality: its step size, its momentum; 0 where that is impossible.
+
+    >>> from anisotropic import bounds
+    >>> prescribed(bounds.deklerk_gd, {"L": np.array([1.0, 0.5]), "mu": 0.5})
+    {'step_size': 1.3333333333333333}
+    """
+    found: dict[str, float] = {}
+    for condition in bound.conditions:
+        name = symbols.constant_name(condition.lhs) if condition.lhs.is_Symbol else ""
+        if condition.rel_op == "==" and name in ("step_size", "momentum"):
+            with np.errstate(invalid="ignore"):
+                value = float(symbols.evaluate(condition.rhs, dict(known) | found))
+            found[name] = value if 0 <= value < (1 if name == "momentum" else np.inf) else 0.0
+    return found
+
+
+def _prescribed(bound: Bound, at: Point, dim: int) -> dict[str, float]:
+    curvature = power_law(dim, at["curvature_decay"])
+    return prescribed(bound, {"L": curvature, "mu": curvature.min(), "step_size": 10 ** at["log10_step"]})
+
+
+def _step_size(bound: Bound, at: Point, dim: int) -> Any:
+    size: Any = _prescribed(bound, at, dim).get("step_size", 10 ** at["log10_step"])
+    if "step_decay" in at:
+        size = size * power_law(dim, at["step_decay"])
+    return schedules.polynomial(size, _steps(at), at["power"]) if "power" in at else size
 
 
 def _optimizer(bound: Bound, at: Point, dim: int) -> Optimizer:
-    step_size = _step_size(at, dim)
+    step_size = _step_size(bound, at, dim)
     name = next(iter(bound.requires.optimizers), "sgd")
     if name in ("sgd", "sign_sgd"):
         return getattr(optimizers, name)(step_size)
+    if name == "heavy_ball" and "momentum" in (fixed := _prescribed(bound, at, dim)):
+        return optimizers.heavy_ball(step_size, fixed["momentum"])
     eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
     if name == "rmsprop":
         return optimizers.rmsprop(step_size, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
@@ -238,7 +266,7 @@ def huber_setup(bound: Bound, at: Point, make_optimizer: MakeOptimizer | None = 
     if make_optimizer is None:
         method = _optimizer(bound, at, dim)
     else:
-        trial = optimizers.sgd(_step_size(at, dim))
+        trial = optimizers.sgd(_step_size(bound, at, dim))
         method = make_optimizer(certified_constants(f, trial, noise, start, steps, batch))
         if not isinstance(method, Optimizer):
             raise TypeError(f"make_optimizer returned {method!r}; expected an Optimizer such as an.optimizers.sgd(0.1)")
@@ -269,7 +297,12 @@ def huber_words(bound: Bound, at: Point) -> str:
     if "centre" in at:
         said.append(f"w* = {at['centre']:.2g}")
     said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
-    said.append(f"step size {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
+    fixed = _prescribed(bound, at, dim)
+    said.append(f"step size {profile(fixed.get('step_size', 10 ** at['log10_step']), at.get('step_decay', 0.0))}")
+    if "momentum" in fixed:
+        said.append(f"momentum {fixed['momentum']:.3g}")
+    if "power" in at:
+        said.append(f"times ((N + 1 - t)/N)^{at['power']:.2g}, N = {_steps(at)}")
     if "log10_eps" in at:
         said.append(f"eps {10 ** at['log10_eps']:.2g}")
     if "log10_forgetting" in at:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from .. import batching, bounds, noises, optimizers, problems
+from .. import batching, bounds, noises, optimizers, problems, schedules
 from .._support.names import nearest
 from ..bounds.comparison import power_law
 from .cells import (
@@ -62,6 +63,24 @@ def _nonsmooth(name: str) -> Setup:
     else:
         optimizer = optimizers.sgd(tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
     return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+
+
+def _last_iterate(name: str) -> Setup:
+    """Linear decay without a box; a late cool-down in a box that excludes the minimum; absolute values."""
+    if name == "convex_sgd_last_nonsmooth":
+        slope, steps, batch = power_law(5, 1.0), 200, 16
+        sigma, f = slope, problems.absolute(slope, center=0.5, box=BOX)
+        schedule = schedules.linear(1.0, steps)
+        size = tuned(name, schedule=schedule, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch))
+        method = optimizers.sgd(schedules.linear(size, steps))
+        return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
+    curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
+    active = name == "convex_sgd_last_proj"
+    f = problems.quadratic(curvature, center=1.5 if active else 0.9, box=BOX if active else None)
+    make = partial(schedules.wsd, share=0.3, warmup=10) if active else schedules.linear
+    known = {"L": curvature, "sigma": sigma, "R": 1.0 if active else 0.9, "M": batch}
+    method = optimizers.sgd(make(tuned(name, schedule=make(1.0, steps), **known), steps))
+    return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch, 1024)  # type: ignore[index]
 
 
 def _pl_sgd() -> Setup:
@@ -219,11 +238,50 @@ def _sgd_every_step_lower() -> Setup:
     return Setup(bounds.sgd_every_step_lower, f, method, noise, known["R"], 1000, replicas=1024, records=1)
 
 
+def _sgd_every_schedule_lower() -> Setup:
+    """Equal coordinates and the step sizes of the filter, 1/(h (c + t - 1)): the bound is attained."""
+    h, level, steps, batch = 0.5, 0.4, 200, 4
+    offset = 1 + level**2 / batch / h**2
+    f, method = problems.quadratic([h] * 4), optimizers.sgd(schedules.inverse_time(1 / (h * offset), offset))
+    noise = noises.gaussian(level)
+    return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
+
+
+def _stated(name: str) -> Setup:
+    """Rates of others on the last iterate: where one is an equality, the instance that shows it."""
+    start: Any = 1.0
+    if name in ("drori_teboulle_gd", "nesterov_gd_short"):  # the Huber function that is worst for 100 updates
+        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.0)
+    elif name == "nesterov_gd":
+        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.5)
+    else:
+        f, start = problems.quadratic(np.array([1.0, 0.1])), np.array([1.0, 10.0])
+        optimizer = {
+            "deklerk_gd": optimizers.sgd(2 / 1.1),
+            "ghadimi_heavy_ball": optimizers.heavy_ball(0.5, momentum=np.sqrt(0.95 * 0.5)),
+            "abbaszadehpeivasti_gd_pl": optimizers.sgd(1.9),
+        }[name]
+    steps = 30 if name == "deklerk_gd" else 100
+    return Setup(bounds[name], f, optimizer, noises.none(), start, steps, replicas=2)  # type: ignore[index]
+
+
+_STATED = (
+    "drori_teboulle_gd",
+    "nesterov_gd",
+    "nesterov_gd_short",
+    "deklerk_gd",
+    "ghadimi_heavy_ball",
+    "abbaszadehpeivasti_gd_pl",
+)
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
     "convex_diag_sgd": _convex_diag_sgd,
     "convex_sgd_nonsmooth": partial(_nonsmooth, "convex_sgd_nonsmooth"),
+    **{
+        name: partial(_last_iterate, name)
+        for name in ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth")
+    },
     "pl_sgd": _pl_sgd,
     "convex_adagrad": _convex_adagrad,
     "convex_adagrad_active": _convex_adagrad_active,
@@ -245,10 +303,12 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     **{
         name: partial(_free_separable, name) for name in ("convex_adagrad_free_variance", "convex_adagrad_free_hp")
     },
+    **{name: partial(_stated, name) for name in _STATED},
     "sgd_separation_lower": _sgd_separation_lower,
     "adagrad_lower": _adagrad_lower,
     "adagrad_every_step_lower": _adagrad_every_step_lower,
     "sgd_every_step_lower": _sgd_every_step_lower,
+    "sgd_every_schedule_lower": _sgd_every_schedule_lower,
     "adagrad_drift_lower": _adagrad_drift_lower,
     "nonconvex_adagrad_lower": _nonconvex_adagrad_lower,
     "adagrad_norm_strong_growth": partial(_strong_growth, "adagrad_norm_strong_growth"),

@@ -15,6 +15,7 @@ import numpy as np
 from ..bounds import symbols as s
 from ..bounds.completion import STEP_SIZES
 from ..bounds.constants import entry
+from ..bounds.iterations import cut, with_schedule
 from ..bounds.measures import MEASURES, observe
 from ..bounds.theorem import Bound
 from ..intervals import Limits, bounded_limits, checked_level, quantile_limits, t_limits
@@ -125,9 +126,11 @@ def verify(
         raise ValueError(f"{bound.name} has no form {form!r}; it has {', '.join(bound.forms)}")
     runs = checked_runs(run)
     for name, value in constants.items():
-        if name in bound.constants and value is not None:
+        if name in bound.constants and value is not None and name != "schedule":
             entry(name, value)
     known = [known_constants(bound, one) | constants for one in runs]
+    if "schedule" in constants:
+        known = [with_schedule(bound.constants, one) for one in known]
     replicas = min(one.replicas for one in runs)
     noisy = any(one.facts.law != "none" for one in runs)
 
@@ -165,7 +168,7 @@ def _claims(bound: Bound, runs: list[Run], known: list[dict[str, Any]], form: st
     refused: ValueError | None = None
     for name in reversed(shared):
         try:
-            values[name] = bound(form=name, **known[-1] | {"T": int(last.steps[at[name][-1]])})
+            values[name] = bound(form=name, **cut(known[-1], last.steps[at[name][-1]]))
         except ValueError as error:
             refused = error
     if not values:
@@ -184,7 +187,7 @@ def _claim(bound: Bound, form: str, run: Run, records: np.ndarray, known: dict[s
     if bound.kind == "equality" and records.size > most:
         shares = np.arange(1, most + 1) / most
         records = records[np.unique(np.round(shares * (records.size - 1)).astype(int))]
-    at = [known | {"T": int(run.steps[k])} for k in records]
+    at = [cut(known, run.steps[k]) for k in records]
     values = np.array([bound(form=form, **c) for c in at])
     if bound.kind == "lower" and bound.measure in MEASURES and (empty := values <= 0).any():
         if empty.all():

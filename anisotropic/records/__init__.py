@@ -18,6 +18,7 @@ from .checks import (
 )
 from .facts import Facts
 from .functions import module_level
+from .iterations import factors, reads, refuse_longer, watches_loss
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
 from .spread import initial_state, spread
@@ -37,6 +38,7 @@ __all__ = [
     "Verdict",
     "box_bounds",
     "count",
+    "factors",
     "float_parameter",
     "float_vector",
     "initial_state",
@@ -44,7 +46,10 @@ __all__ = [
     "load",
     "module_level",
     "numbers",
+    "reads",
+    "refuse_longer",
     "seed_number",
     "sound_sparse",
     "spread",
+    "watches_loss",
 ]

@@ -187,7 +187,7 @@ def trajectories(
                     if sample_gradient is None:
                         needed = True
                     if resize is not None:
-                        needed = True
+                        needed = needed or params.sampling.exact  # other rules look at the batch alone
                     if needed:
                         for b in range(0, size, stretch):
                             gradient(part(wb, b, stretch), po, part(gb, b, stretch))

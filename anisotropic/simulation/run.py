@@ -10,11 +10,22 @@ from numpy.typing import ArrayLike
 
 from .._support.progress import working
 from ..compiled.disk import ready
-from ..records import BatchRule, Noise, Objective, Optimizer, Run, count, float_vector, seed_number
+from ..records import (
+    BatchRule,
+    Noise,
+    Objective,
+    Optimizer,
+    Run,
+    Schedule,
+    count,
+    float_vector,
+    refuse_longer,
+    seed_number,
+)
 from . import loop
 from .assemble import assemble, facts_of
 from .chunks import in_chunks
-from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch, warn_of_full_passes
 from .contract import require
 from .layout import Measure, make_layout, record_steps
 
@@ -58,7 +69,7 @@ def simulate(
         `mean_m` (mean over w_1..w_t).
     running_means : bool
         False evaluates value and gradient at the records only, for finite sums whose full gradient is dear: the
-        statistics that average over all iterations are then NaN.
+        statistics that average over all iterations are then NaN. A warning says so before a long run on rows starts.
     threads : int, optional
         Default: all cores. Results do not depend on it.
     progress : callable ``(done, replicas)``, optional
@@ -96,9 +107,13 @@ def simulate(
     replicas, records = count(replicas, "replicas"), count(records, "records")
     w1 = float_vector(start, objective.dim, "start")
     check_setup(objective, noise, w1, first_batch)
+    if isinstance(optimizer.step_size, Schedule):
+        refuse_longer(optimizer.step_size, steps)
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if running_means:
+        warn_of_full_passes(objective, noise, steps, first_batch, replicas)
     if not isinstance(measures or {}, Mapping):
         raise TypeError(f"measures = {measures!r}; expected a mapping of names to compiled functions")
     measures = dict(measures or {})

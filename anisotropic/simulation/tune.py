@@ -56,7 +56,8 @@ def tune(
     grid : sequence of increasing positive numbers
     measure : str
         A statistic of the run; its mean over replicas at the last record is compared. A step size that diverges
-        counts as infinite.
+        counts as infinite. On rows of data "mean_gap" and the gradient norms take a pass over all rows at each
+        iteration; "average_gap" and "gap" take one at the end.
     measures : mapping of str to njit function, optional
         Statistics of your own, as in `simulate`, that `measure` may name.
     check : bool

@@ -84,7 +84,7 @@ def certified_table() -> str:
     for row in an.certified.table():
         if not row["proved"]:
             raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
-        where = f"[{row['page']}]({row['page']}.md), {row['step']}"
+        where = f"[`{row['page']}`]({row['page']}.md), {row['step']}"
         claim = f"`{row['name']}`<br>${_in_table(row['statement'])}$<br>${_in_table(row['domain'])}$"
         lines.append(f"| {claim} | {where} | "
                      f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip

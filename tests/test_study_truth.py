@@ -225,9 +225,10 @@ class TestRepeats:
         assert main(fake, ["run", "--n", "4", "--results", "r"]) == 0
         monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
         monkeypatch.setattr(compute, "_conditions", {})
-        assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 0
-        told = capsys.readouterr().err
-        assert "4 stored cells were computed for the processor" in told and "this is generic" in told
+        assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 3
+        assert "cells came from the processor generic" in (told := capsys.readouterr().err) and "To go on:" in told
+        assert len(json.loads((fake.parent / "r/manifest.json").read_text())["digests"]) == 4
+        assert main(fake, ["run", "--n", "4,16", "--results", "r", "--mix-processors"]) == 0
         groups = json.loads((fake.parent / "r/manifest.json").read_text())["conditions"]
         assert [g["cells"] for g in groups] == [4, 4]
         assert groups[1]["cpu_target"] == "generic" != groups[0]["cpu_target"]
@@ -250,7 +251,7 @@ class TestPairing:
             Study.load(fake)
 
     def test_a_slip_in_a_name_is_seen(self):
-        with pytest.raises(StudyError, match="names 'kinds', which is no axis; did you mean 'kind'"):
+        with pytest.raises(StudyError, match="names 'kinds', which is not an axis; did you mean 'kind'"):
             squares(unpaired=("kinds",))
         with pytest.raises(StudyError, match="expected names of axes"):
             squares(unpaired=(3,))

@@ -9,6 +9,7 @@ import sympy
 
 from . import derive, symbols as s
 from .constants import KNOWN, dimension, fill, order, sentence_list
+from .iterations import with_schedule
 
 STEP_SIZES = {s.step_size, s.uniform_step_size}
 
@@ -16,10 +17,12 @@ STEP_SIZES = {s.step_size, s.uniform_step_size}
 def with_defaults(takes: Iterable[str], constants: Mapping[str, Any]) -> dict[str, Any]:
     """What is given, and the defaults of those constants in `takes` that are not."""
     defaults = {n: KNOWN[n].default for n in takes if n in KNOWN and KNOWN[n].default is not None}
-    return defaults | {name: value for name, value in constants.items() if value is not None}
+    return with_schedule(tuple(takes), defaults | {n: value for n, value in constants.items() if value is not None})
 
 
-def lacking(needed: Iterable[sympy.Symbol], given: Mapping[str, Any], rule: derive.StepRule | None) -> list[str]:
+def lacking(
+    needed: Iterable[sympy.Symbol], given: Mapping[str, Any], rule: derive.StepRule | derive.StepSolver | None
+) -> list[str]:
     """Names of needed constants that are not given; d and a step size with a rule can be found out."""
     optional = {"d"} | ({"step_size"} if rule is not None else set())
     return sorted({s.constant_name(x) for x in needed} - set(given) - optional, key=order)
@@ -27,7 +30,7 @@ def lacking(needed: Iterable[sympy.Symbol], given: Mapping[str, Any], rule: deri
 
 def completed(
     name: str, takes: tuple[str, ...], needed: set[sympy.Symbol], given: Mapping[str, Any],
-    rule: derive.StepRule | None,
+    rule: derive.StepRule | derive.StepSolver | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Checked floats and arrays for the symbols needed, the tuned step size included."""
     tuning = "step_size" not in given and rule is not None and bool(needed & STEP_SIZES)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from .symbols import compiled, text
+from .symbols import compiled, text, varies_in_time
 
 #: Relative room for rounding: a step set to 1/L exactly must not exceed 1/L.
 ROUNDING = 1e-9
@@ -27,7 +27,7 @@ def check_relationals(name: str, conditions: Iterable[sympy.Basic]) -> tuple[sym
     found = tuple(conditions)
     for condition in found:
         if type(condition) not in _HOLDS:
-            raise TypeError(f"condition {condition!r} of bound {name!r} is no SymPy relational like sympy.Le(a, b)")
+            raise TypeError(f"condition {condition!r} of bound {name!r} is not a SymPy relational: sympy.Le(a, b)")
     return found
 
 
@@ -42,11 +42,11 @@ def printed(condition: sympy.Basic) -> str:
 
 
 def broken(conditions: Iterable[sympy.Basic], values: Mapping[str, Any]) -> list[str]:
-    """One sentence for each condition that fails, at the first coordinate where it does; `values` are checked."""
+    """One sentence for each condition that fails, at the first coordinate or iteration where it does."""
     found = []
     for condition in conditions:
         needed, function = compiled((condition.lhs, condition.rhs))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             sides = function(*(np.asarray(values[n]) for n in needed))
         left, right = np.broadcast_arrays(*(np.atleast_1d(np.asarray(side, dtype=np.float64)) for side in sides))
         margin = ROUNDING * np.maximum(np.abs(left), np.where(np.isfinite(right), np.abs(right), 0))
@@ -54,5 +54,7 @@ def broken(conditions: Iterable[sympy.Basic], values: Mapping[str, Any]) -> list
         if not held.all():
             j = int(np.argmin(held))
             where = f" in coordinate {j}" if left.size > 1 else ""
+            if varies_in_time(condition.lhs - condition.rhs):
+                where = f" at iteration {j + 1}"
             found.append(f"{printed(condition)} does not hold: {left[j]:.6g} against {right[j]:.6g}{where}")
     return found

@@ -10,18 +10,20 @@ import numpy as np
 import sympy
 
 from ..records import length, numbers
-from .symbols import Coordinate, constant_name
+from .symbols import Coordinate, Iteration, constant_name
 
 
 class Constant(NamedTuple):
     """One constant: its meaning, whether zero is refused, the value it has when it is not given, whether it is one
-    number for each coordinate and nothing else, and what it stays below."""
+    number for each coordinate and nothing else, what it stays below, and whether it is one number for each iteration.
+    """
 
     meaning: str
     strict: bool = False
     default: float | None = None
     per_coordinate: bool = False
     below: float = np.inf
+    per_iteration: bool = False
 
 
 KNOWN: dict[str, Constant] = {
@@ -36,6 +38,7 @@ KNOWN: dict[str, Constant] = {
     "L1": Constant("generalized smoothness, the factor of the gradient", per_coordinate=True),
     "eps": Constant("the optimizer's epsilon", default=0.0),
     "step_size": Constant("step size", strict=True),
+    "schedule": Constant("step size of each iteration, a vector or a schedule; step_size times it", per_iteration=True),
     "T": Constant("number of updates", strict=True),
     "M": Constant("batch size", strict=True),
     "Delta": Constant("initial gap, f(w_1) - inf f"),
@@ -44,6 +47,7 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True, below=1.0),
+    "momentum": Constant("momentum of the heavy ball", below=1.0),
     "noise_bound": Constant("almost sure bound on one sample's error, |g_j - grad_j f|", per_coordinate=True),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
@@ -71,13 +75,14 @@ def refuse_unknown(given: Collection[str], own: Collection[str], owner: str) -> 
         near = difflib.get_close_matches(name, pool, n=1, cutoff=0.5) or [
             k for k in pool if k.lower() == name.lower() or k in (name[:1], name[:1].upper())
         ]
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise TypeError(f"{owner} got an unknown constant {name!r}{hint} It takes {', '.join(sorted(own))}.")
 
 
 def dimension(given: Mapping[str, Any]) -> int:
-    """d: the length of the longest array, else the keyword d, else 1."""
-    lengths = [length(v) for v in given.values() if v is not None and np.ndim(v) == 1]
+    """d: the length of the longest array with one entry per coordinate, else the keyword d, else 1."""
+    own = [v for n, v in given.items() if v is not None and not (n in KNOWN and KNOWN[n].per_iteration)]
+    lengths = [length(v) for v in own if np.ndim(v) == 1]
     stated = given.get("d")
     if stated is not None and (np.ndim(stated) or not float(stated) >= 1 or float(stated) != int(stated)):
         raise ValueError(f"d = {stated!r}; expected a whole number of coordinates, at least 1")
@@ -141,6 +146,9 @@ def fill(given: Mapping[str, Any], needed: Iterable[sympy.Symbol]) -> dict[str, 
         name = constant_name(symbol)
         if name == "d":
             values[name] = size
+            continue
+        if isinstance(symbol, Iteration):
+            values[name] = given[name]
             continue
         array = entry(name, given[name])
         if isinstance(symbol, Coordinate):

@@ -8,7 +8,7 @@ that averaging helps (*noise*). Rates and critical batch sizes speak of these tw
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
+from ..records import FloatArray
 from . import symbols as s
 
 
 @dataclass(frozen=True)
 class StepRule:
-    """How the step size of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
+    """How the step size of a bound is tuned: it minimizes `minimise`, and may not exceed `cap`.
 
     `minimise` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
     increasing in one expression of the step size (K_j for AdaGrad), that expression.
@@ -29,6 +30,19 @@ class StepRule:
 
     minimise: sympy.Expr
     cap: sympy.Expr | None = None
+
+
+@dataclass(frozen=True)
+class StepSolver:
+    """How the step size of a bound is found by numbers: `solve` takes the checked constants `needs`.
+
+    `schedule` finds the vector of step sizes that minimizes the bound, from the same constants without a schedule, the
+    number of iterations among them.
+    """
+
+    solve: Callable[[dict[str, Any]], float]
+    needs: tuple[sympy.Symbol, ...]
+    schedule: Callable[[dict[str, Any]], FloatArray] | None = None
 
 
 class Content(NamedTuple):
@@ -39,13 +53,14 @@ class Content(NamedTuple):
 
     name: str
     terms: tuple[tuple[str, sympy.Expr], ...] | None
-    step_rule: StepRule | None = None
+    step_rule: StepRule | StepSolver | None = None
     asymptotic: tuple[tuple[str, sympy.Expr], ...] | None = None
 
 
 def content(
-    name: str, terms: Mapping[str, sympy.Expr] | None, rule: StepRule | None, leading: Mapping[str, sympy.Expr] | None
-) -> Content:
+    name: str, terms: Mapping[str, sympy.Expr] | None, rule: StepRule | StepSolver | None,
+    leading: Mapping[str, sympy.Expr] | None,
+) -> Content:  # fmt: skip
     """The record of these mappings."""
     return Content(
         name,
@@ -110,7 +125,7 @@ def tuned_terms(of: Content) -> dict[str, sympy.Expr]:
     symbol = step_size_symbol(sympy.Add(*(term for _, term in of.terms)))
     if symbol is None:
         return dict(of.terms)
-    if of.step_rule is None:
+    if not isinstance(of.step_rule, StepRule):
         raise ValueError(f"{of.name} has no tuned step size in closed form; pass step_size")
     if of.step_rule.cap is not None:
         return tuned_parts(of.step_rule.minimise, of.step_rule.cap)
@@ -118,15 +133,19 @@ def tuned_terms(of: Content) -> dict[str, sympy.Expr]:
     return {name: sympy.simplify(term.subs(symbol, best)) for name, term in of.terms}
 
 
-def rule_symbols(rule: StepRule) -> set[sympy.Symbol]:
+def rule_symbols(rule: StepRule | StepSolver) -> set[sympy.Symbol]:
     """The constants that the tuned step size is made of."""
+    if isinstance(rule, StepSolver):
+        return set(rule.needs)
     return stationary_step_size(rule.minimise).free_symbols | (rule.cap.free_symbols if rule.cap is not None else set())
 
 
-def tuned_step_size(name: str, rule: StepRule | None, values: dict[str, Any]) -> Any:
+def tuned_step_size(name: str, rule: StepRule | StepSolver | None, values: dict[str, Any]) -> Any:
     """The numeric tuned step size; `values` are checked constants. Zero noise gives the cap, zero distance nearly 0."""
     if rule is None:
         raise ValueError(f"{name} has no tuned step size in closed form; pass step_size")
+    if isinstance(rule, StepSolver):
+        return rule.solve(values)
     needed, function = s.compiled((stationary_step_size(rule.minimise),))
     with np.errstate(divide="ignore", invalid="ignore"):
         best = np.asarray(function(*(values[name] for name in needed))[0], dtype=np.float64)
@@ -211,8 +230,22 @@ def critical_batch_size_formula(of: Content, fixed: str) -> sympy.Expr:
         return sympy.simplify(solved(bias - noise, s.M))
     samples = sympy.simplify(noise.subs(s.T, n / s.M))
     if samples.has(s.M):
-        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise term of {of.name} is not a function of MT")
     return sympy.simplify(solved(samples - s.gap, n) / solved(bias - s.gap, s.T))
+
+
+def check_goal(gap: float | None, T: float | None) -> None:
+    """A ValueError unless one of accuracy and number of updates is given, finite and above 0."""
+    if (gap is None) == (T is None):
+        raise ValueError("give either gap (the accuracy wanted) or T (the number of updates), not both")
+    goal = float(gap if gap is not None else T)  # type: ignore[arg-type]
+    if not np.isfinite(goal) or goal <= 0:
+        raise ValueError(f"{'gap' if T is None else 'T'} = {goal:g}; expected a finite number above 0")
+
+
+def capped(rule: StepRule | StepSolver | None) -> bool:
+    """Whether the leading terms are those of the tuned step size, since the theorem caps it."""
+    return isinstance(rule, StepSolver) or (rule is not None and rule.cap is not None)
 
 
 def critical_batch_size(of: Content, values: dict[str, Any], gap: float | None, T: float | None, tuned: bool) -> float:
@@ -232,7 +265,7 @@ def critical_batch_size(of: Content, values: dict[str, Any], gap: float | None, 
         return _decreasing_root([(c * T**a, b) for c, a, b in noise], level)
     assert gap is not None
     if any(a != b for _, a, b in noise):
-        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise term of {of.name} is not a function of MT")
     updates = _decreasing_root(bias, gap)
     return _decreasing_root([(c, a) for c, a, _ in noise], gap) / updates if updates else float("inf")
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sympy
 
-from . import symbols as s
+from . import measures, symbols as s
+from .completion import known_part
 from .conditions import printed
 from .constants import KNOWN
-from .derive import StepRule, stationary_step_size
+from .derive import StepRule, StepSolver, stationary_step_size, tuned_terms
+from .forms import Solver
+
+if TYPE_CHECKING:
+    from .theorem import Bound
 
 RELATION = {"upper": ("<=", r"\le"), "lower": (">=", r"\ge"), "equality": ("=", "=")}
 #: What a bound's claim about iterations is, by its field `horizon`.
@@ -30,7 +35,7 @@ class Statement(NamedTuple):
     claim: str
     terms: Mapping[str, sympy.Expr] | None
     equation: sympy.Basic | None
-    step_rule: StepRule | None
+    step_rule: StepRule | StepSolver | None
     tuned: Mapping[str, sympy.Expr]
     forms: tuple[str, ...]
     assumptions: tuple[str, ...]
@@ -76,6 +81,40 @@ def equation_latex(equation: sympy.Basic | None, values: Mapping[str, Any], digi
     return rf"S, \quad {s.latex(equation.func(*sides, evaluate=False))}"
 
 
+def inequality(bound: Bound, form: str, tuned: bool, digits: int, constants: Mapping[str, Any]) -> str:
+    """The inequality in LaTeX, in one form, with the numbers of those constants that are given."""
+    if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 17:
+        raise ValueError(f"digits = {digits!r}; expected a whole number of significant digits, 1 to 17")
+    head = f"{measures.describe(bound.measure, bound.probability).latex} {RELATION[bound.kind][1]}"
+    tail = r" \quad \text{with probability at least } 1 - \delta" if bound.probability else ""
+    if constants and len(bound.forms) > 1:
+        tail += rf" \quad \text{{(form {form})}}"
+    if constants and not bound.missing(form, **constants):
+        return f"{head} {numbers_latex(bound.terms(form, **constants), digits)}{tail}"
+    chosen = bound.summands[form]
+    if isinstance(chosen, Solver) and not tuned:
+        known = known_part(constants, set(chosen.needs))
+        return f"{head} {equation_latex(chosen.equation, known, digits)}{tail}"
+    terms = tuned_terms(bound.content(form)) if tuned else chosen.terms  # type: ignore[union-attr]
+    known = known_part(constants, set().union(*(e.free_symbols for e in terms.values())))
+    shown = {name: substituted(term, known, digits) for name, term in terms.items()}
+    return f"{head} {sum_latex(shown)}{tail}"
+
+
+def statement_of(bound: Bound) -> Statement:
+    """What the printed statement of a bound is made of."""
+    told = measures.describe(bound.measure, bound.probability).text
+    level = " with probability at least 1 - delta" * bound.probability
+    additive = isinstance(bound.step_rule, StepRule) and bound.additive is not None
+    conditions = {"": bound.conditions} | {form: content.conditions for form, content in bound.summands.items()}
+    return Statement(
+        bound.name, bound.title, f"{told} {RELATION[bound.kind][0]}{level}", bound.additive, bound.equation,
+        bound.step_rule, bound.tuned if additive else {}, bound.forms,
+        (*bound.assumptions, *bound.requires.sentences(), *HORIZON[bound.horizon]), conditions, bound.constants,
+        str(bound.source) if bound.source is not None else "",
+    )  # fmt: skip
+
+
 def statement(of: Statement) -> str:
     """Assumptions, inequality, tuned step size, constants and source, wrapped at 80 columns."""
     lines = [of.name, *_wrapped("  ", of.title), *_wrapped("  ", of.claim)]
@@ -103,7 +142,7 @@ def statement(of: Statement) -> str:
 
 
 def _tuned_lines(of: Statement) -> list[str]:
-    assert of.step_rule is not None
+    assert isinstance(of.step_rule, StepRule)
     best = s.text(stationary_step_size(of.step_rule.minimise))
     if of.step_rule.cap is not None:
         best = f"min({s.text(of.step_rule.cap)}, {best})"

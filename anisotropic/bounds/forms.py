@@ -90,6 +90,11 @@ def checked_form(name: str, content: sympy.Expr | Terms | Form | Solver) -> Form
                 f"term {term!r} of bound {name!r} depends on the coordinate: {s.text(expression)}; "
                 "add it up with total(...) or take largest(...)"
             )
+        if s.varies_in_time(expression):
+            raise ValueError(
+                f"term {term!r} of bound {name!r} depends on the iteration: {s.text(expression)}; add it up with "
+                "along(...)"
+            )
         if unknown := s.unknown_functions(expression):
             raise ValueError(f"term {term!r} of bound {name!r} uses {', '.join(unknown)}, which NumPy cannot evaluate")
         checked[term] = expression

@@ -176,7 +176,7 @@ adagrad_every_step_lower = Bound(
 def overshoot_instance(d: int, T: int, L: float = 1.0, R: float = 1.0, near: float = 1e-6) -> dict[str, Any]:
     """Constants of L |w - w*|^2/2 started at distance R in one coordinate and R `near` in the others.
 
-    AdaGrad's first step moves every coordinate by the whole step size: what the far one needs the others pay for.
+    AdaGrad's first update moves every coordinate by the whole step size: the far one needs it, the others overshoot.
 
     Examples
     --------
@@ -259,6 +259,35 @@ sgd_every_step_lower = Bound(
     assumptions=[
         "the least value over the step size of the exact mean gap, enclosed from below; no step size is too long",
         "L_j is the curvature itself; noise of mean zero given the past, one-sample variance at least sigma_j^2",
+    ],
+)
+
+
+def _sgd_any_schedule(c: dict[str, Any]) -> dict[str, float]:
+    """sum_j h_j/2 (1/R_j^2 + T h_j^2/s_j^2)^-1, coordinates that stand still or have no noise counting nothing."""
+    far, variance = c["R"] ** 2, c["sigma"] ** 2 / c["M"]
+    whole = variance + c["T"] * c["L"] ** 2 * far
+    left = np.divide(far * variance, whole, out=np.zeros_like(far), where=whole > 0)
+    return {"noise": float(np.sum(c["L"] * left) / 2)}
+
+
+sgd_every_schedule_lower = Bound(
+    "sgd_every_schedule_lower",
+    "gap",
+    "lower",
+    forms={
+        "solved": Solver(
+            _sgd_any_schedule,
+            (L, sigma, R, T, M),
+            Eq(scalar("S"), total(L * R**2 * sigma**2 / (sigma**2 + M * T * L**2 * R**2)) / 2),
+        )
+    },
+    requires=Requires(optimizers="sgd", noises=_EXACT_VARIANCE, schedule=None, fixed_schedule=True, **_QUADRATIC),
+    source=Source("kalman1960new", "", "the gain of a filter without drift", "in the spirit of"),
+    title="SGD on a diagonal quadratic under noise, for every schedule",
+    assumptions=[
+        "L_j is the curvature itself; noise of mean zero given the past, one-sample variance at least sigma_j^2",
+        "any step sizes fixed before the run, one for all coordinates or one for each",
     ],
 )
 

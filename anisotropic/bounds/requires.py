@@ -40,8 +40,11 @@ class Requires:
         True: iterates must be clipped to a box. False: they must not.
     schedule, batch : names or None
         "constant", the names of schedules or batch rules, or None where any will do.
+    fixed_schedule : bool
+        Whether the step sizes must be known before the run: none that depend on the loss.
     batch_test_always_holds : bool
-        Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
+        Whether the inequality of the batch rule must hold in every iteration: exact form, tested in every iteration, no
+        cap met.
     objectives : names
         Problem families that the theorem is about.
     laws, noises : names
@@ -64,6 +67,7 @@ class Requires:
     laws: Names = frozenset()
     noises: Names = frozenset()
     batch_test_always_holds: bool = False
+    fixed_schedule: bool = False
 
     def __new__(cls, *args: Any, **given: Any) -> Requires:
         for name in given:
@@ -112,10 +116,15 @@ class Requires:
         ):  # fmt: skip
             if wanted is not None and actual not in tuple(wanted):
                 found.append(f"the {what} is {actual!r}; the theorem needs {' or '.join(map(repr, wanted))}")
+        if self.fixed_schedule and facts.schedule_watches_loss:
+            found.append(
+                f"the step sizes of schedule {facts.schedule!r} depend on the loss; the theorem is about step sizes "
+                "fixed before the run"
+            )
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
-                "the batch rule did not hold at every step; the theorem needs its exact form, asked at every step, and "
-                "neither a cap nor a floor that breaks its inequality"
+                "the batch rule did not hold in every iteration; the theorem needs its exact form, tested in every "
+                "iteration, and neither a cap nor a floor that breaks its inequality"
             )
         for label, actual, allowed in (
             ("law of the noise", facts.law, self.laws), ("noise", facts.noise, self.noises),
@@ -139,6 +148,8 @@ class Requires:
         others = {w: [n for n in getattr(self, w) or () if n != "constant"] for w in ("schedule", "batch")}
         if others["schedule"]:
             told.append(f"step size schedule: {' or '.join(others['schedule'])}")
+        if self.fixed_schedule:
+            told.append("any step sizes fixed before the run")
         if others["batch"]:
             held = ", exact, at every iteration" * self.batch_test_always_holds
             told.append(f"batch: {' or '.join(others['batch'])}{held}")

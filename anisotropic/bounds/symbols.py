@@ -28,6 +28,8 @@ from sympy.printing.latex import LatexPrinter, greek_letters_set
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
+from . import tails
+
 #: Constants whose printed letter differs from their name in code.
 LETTERS = {"step_size": "eta", "eps": "epsilon"}
 _TYPESET = {
@@ -36,6 +38,7 @@ _TYPESET = {
     "noise_bound_j": "B_{j}",
     "jump_probability": "p",
     "first_phase": "n",
+    "schedule_t": r"\theta_{t}",
 }
 _NAMES = {letter: name for name, letter in LETTERS.items()}
 _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
@@ -43,6 +46,12 @@ _FIRST = ("L", "L0", "L1", "eps", "sigma", "D", "R", "G", "G_star")
 
 class Coordinate(sympy.Symbol):
     """The j-th entry of a constant that has one entry per coordinate; make one with `coordinate`."""
+
+    __slots__ = ()
+
+
+class Iteration(sympy.Symbol):
+    """The t-th entry of a constant that has one entry per iteration, never one per coordinate."""
 
     __slots__ = ()
 
@@ -65,6 +74,8 @@ def constant_name(symbol: sympy.Symbol) -> str:
     >>> constant_name(step_size), constant_name(uniform_step_size), constant_name(L)
     ('step_size', 'step_size', 'L')
     """
+    if isinstance(symbol, Iteration):
+        return symbol.name.removesuffix("_t")
     letter = symbol.name.removesuffix("_j") if isinstance(symbol, Coordinate) else symbol.name
     return _NAMES.get(letter, letter)
 
@@ -76,6 +87,15 @@ def varies(expression: Any) -> bool:
     if isinstance(expression, (total, largest)):
         return False
     return any(varies(part) for part in getattr(expression, "args", ()))
+
+
+def varies_in_time(expression: Any) -> bool:
+    """True where `expression` still depends on the iteration t, outside every `along` and number of a schedule."""
+    if isinstance(expression, Iteration):
+        return True
+    if isinstance(expression, (along, _OfSchedule)):
+        return False
+    return any(varies_in_time(part) for part in getattr(expression, "args", ()))
 
 
 class total(sympy.Function):
@@ -164,6 +184,50 @@ class larger(sympy.Function):
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
+class along(sympy.Function):
+    """Sum over the iterations: ``along(schedule)`` is the sum of all step sizes."""
+
+    nargs = 1
+
+    def _eval_is_positive(self) -> bool | None:
+        return self.args[0].is_positive
+
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
+        body = rf"\sum_{{t}} {_latex_product(self.args[0], printer)}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+class _OfSchedule(sympy.Function):
+    """A positive number that a schedule has and that its size does not change."""
+
+    nargs = 1
+    letter = ""
+
+    def _eval_is_positive(self) -> bool:
+        return True
+
+    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
+        return self.letter if exp is None else rf"{self.letter}^{{{exp}}}"
+
+
+class alpha(_OfSchedule):
+    """A/T of a schedule for smooth functions, in units of its largest entry: how far it gets."""
+
+    letter = r"\alpha"
+
+
+class kappa(_OfSchedule):
+    """BT/A of a schedule for smooth functions: 1 is the least, what noise costs against linear decay."""
+
+    letter = r"\kappa"
+
+
+class kappa_nonsmooth(_OfSchedule):
+    """B(T + 1)/A of a schedule for Lipschitz functions; 1 is the least, that of linear decay."""
+
+    letter = r"\kappa"
+
+
 def _factor_out(expression: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
     """The factors that do not depend on the coordinate, and the product of the others."""
     parts = sympy.Mul.make_args(expression)
@@ -204,10 +268,12 @@ delta = scalar("delta")
 rho = scalar("rho", nonnegative=True)
 theta = scalar("theta")
 beta = scalar("beta")
+momentum = scalar("momentum", nonnegative=True)
 jump_probability = scalar("jump_probability")
 first_phase = scalar("first_phase")
 d = scalar("d", integer=True, positive=True)
 gap = scalar("gap")
+schedule = Iteration("schedule_t", positive=True)
 
 #: Single numbers made of a per-coordinate constant: its Euclidean norm, maximum and sum, such as ||w_1 - w*||_2.
 R_norm, D_norm, G_norm, sigma_norm, eps_norm = (sympy.sqrt(total(x**2)) for x in (R, D, G, sigma, eps))
@@ -219,7 +285,9 @@ L_sum, L0_sum, L1_sum, R_sum, D_sum, G_sum, sigma_sum = map(total, (L, L0, L1, R
 def compiled(expressions: tuple[sympy.Basic, ...]) -> tuple[tuple[str, ...], Callable[..., tuple[Any, ...]]]:
     """The constants that `expressions` need, in order, and one NumPy function of them that returns all values."""
     found = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda s: s.name)
-    modules = [{"total": np.sum, "largest": np.max, "larger": np.maximum}, "numpy"]
+    numbers = {"alpha": tails.alpha, "kappa": tails.kappa, "kappa_nonsmooth": tails.kappa_nonsmooth}
+    reductions = {"total": np.sum, "largest": np.max, "larger": np.maximum, "along": np.sum}
+    modules = [reductions | numbers, "numpy"]
     return tuple(map(constant_name, found)), sympy.lambdify(found, expressions, modules=modules)
 
 
@@ -262,7 +330,7 @@ class _Latex(LatexPrinter):
         power = "".join(rf"^{{{_letters(x)}}}" for x in supers)
         return _letters(base) + power + (f"_{{{index}}}" if index else "")
 
-    _print_Coordinate = _print_Symbol
+    _print_Coordinate = _print_Iteration = _print_Symbol
 
     def _print_Pow(self, expr: sympy.Expr) -> str:
         norm = _norm_of(expr.base) if abs(expr.exp) == sympy.S.Half else None
@@ -278,12 +346,15 @@ class _Latex(LatexPrinter):
 class _Text(StrPrinter):
     def _print_Symbol(self, expr: sympy.Symbol) -> str:
         name = constant_name(expr)
-        return f"{name}_j" if isinstance(expr, Coordinate) else name
+        return f"{name}_j" if isinstance(expr, Coordinate) else f"{name}_t" if isinstance(expr, Iteration) else name
 
-    _print_Coordinate = _print_Symbol
+    _print_Coordinate = _print_Iteration = _print_Symbol
 
     def _print_total(self, expr: total) -> str:
         return f"sum_j({self._print(expr.args[0])})"
+
+    def _print_along(self, expr: along) -> str:
+        return f"sum_t({self._print(expr.args[0])})"
 
     def _print_larger(self, expr: larger) -> str:
         return f"max({', '.join(map(self._print, expr.args))})"

@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
-from . import derive, describe, measures, symbols as s
-from .completion import STEP_SIZES, completed, known_part, lacking, with_defaults
+from ..records import FloatArray
+from . import derive, describe, iterations, symbols as s
+from .completion import STEP_SIZES, completed, lacking, with_defaults
 from .conditions import broken, check_relationals
 from .constants import check_names, fill, is_uneven, order, refuse_unknown, sentence_list
-from .derive import StepRule
+from .derive import StepRule, StepSolver
 from .forms import Form, Solver, Terms, checked_form, weighted
 from .requires import Requires, checked
 from .sources import Source
 
-__all__ = ["Bound", "Form", "Requires", "Solver", "Source", "StepRule"]
+__all__ = ["Bound", "Form", "Requires", "Solver", "Source", "StepRule", "StepSolver"]
 
 KINDS = ("upper", "lower", "equality")
 
@@ -53,7 +54,7 @@ class Bound:
     title : str
     assumptions : sentences
         What neither `conditions` nor `requires` can say.
-    step_rule : StepRule
+    step_rule : StepRule or StepSolver
         How the step size is chosen when it is not given.
     horizon : bool, optional
         True for a claim about the last iteration alone, because the step size (or a schedule) is chosen for T = N;
@@ -62,7 +63,7 @@ class Bound:
     probability : bool
         True where the bound holds for a single path with probability 1 - delta, rather than for the mean over paths.
     asymptotic : mapping with "bias" and "noise"
-        Leading behaviour up to constants and logarithms, where the terms do not show it.
+        Leading behavior up to constants and logarithms, where the terms do not show it.
 
     Examples
     --------
@@ -83,7 +84,7 @@ class Bound:
     source: Source | None
     title: str
     assumptions: tuple[str, ...]
-    step_rule: StepRule | None
+    step_rule: StepRule | StepSolver | None
     horizon: bool | None
     probability: bool
     asymptotic: Terms | None
@@ -101,7 +102,7 @@ class Bound:
         source: Source | None = None,
         title: str = "",
         assumptions: Iterable[str] = (),
-        step_rule: StepRule | None = None,
+        step_rule: StepRule | StepSolver | None = None,
         horizon: bool | None = None,
         probability: bool = False,
         asymptotic: Terms | None = None,
@@ -157,7 +158,7 @@ class Bound:
     @property
     def tuned(self) -> dict[str, sympy.Expr]:
         """The terms at the tuned step size, derived by SymPy; with a cap on it, an upper bound on their sum."""
-        return dict(derive.tuned_terms(self._content()))
+        return dict(derive.tuned_terms(self.content()))
 
     @cached_property
     def constants(self) -> tuple[str, ...]:
@@ -184,7 +185,8 @@ class Bound:
         wanted = used.union(*(c.free_symbols for c in self.conditions_of(form)))
         return wanted if used & STEP_SIZES else wanted - STEP_SIZES
 
-    def _content(self, form: str | None = None) -> derive.Content:
+    def content(self, form: str | None = None) -> derive.Content:
+        """What rates, tuned terms and critical batch sizes are derived from."""
         chosen = self.summands[self._form(form)]
         terms = chosen.terms if isinstance(chosen, Form) else None
         return derive.content(self.name, terms, self.step_rule, self.asymptotic)
@@ -201,11 +203,7 @@ class Bound:
 
     def terms(self, form: str | None = None, **constants: Any) -> dict[str, float]:
         """The terms by name; they sum to the value of that form."""
-        form = self._form(form)
-        values = self._values(self._needed[form], constants)
-        if found := broken(*self._checkable(self._filled(constants) | values, form)):
-            raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
-        return self.summands[form].values(values)
+        return self.summands[self._form(form)].values(self.checked(form, **constants))
 
     def tightest(self, **constants: Any) -> Tightest:
         """The form with the smallest value, the largest for a lower bound, among those that the constants allow.
@@ -273,15 +271,11 @@ class Bound:
         >>> round(bounds.convex_sgd.critical_batch_size(L=2.0, sigma=3.0, R=1.0, gap=0.1), 6)
         90.0
         """
-        if (gap is None) == (T is None):
-            raise ValueError("give either gap (the accuracy wanted) or T (the number of updates), not both")
-        goal = float(gap if gap is not None else T)  # type: ignore[arg-type]
-        if not np.isfinite(goal) or goal <= 0:
-            raise ValueError(f"{'gap' if T is None else 'T'} = {goal:g}; expected a finite number above 0")
+        derive.check_goal(gap, T)
         tuned = constants.get("step_size") is None
-        if not tuned and self.step_rule is not None and self.step_rule.cap is not None:
+        if not tuned and derive.capped(self.step_rule):
             raise ValueError(f"the critical batch size of {self.name} is that of its tuned step size; leave it out")
-        content = self._content()
+        content = self.content()
         used = set().union(*(part.free_symbols for part in derive.split(content, tuned=tuned))) - {s.T, s.M}
         return derive.critical_batch_size(content, self._values(used, constants), gap, T, tuned)
 
@@ -289,7 +283,7 @@ class Bound:
         """The critical batch size in symbols, at a given "gap" or at a given "T"."""
         if fixed not in ("gap", "T"):
             raise ValueError(f"fixed = {fixed!r}; expected 'gap' or 'T'")
-        return derive.critical_batch_size_formula(self._content(), fixed)
+        return derive.critical_batch_size_formula(self.content(), fixed)
 
     def rate(self, noise: bool = True) -> dict[str, float]:
         """Exponents in T, M and d of the noise part, or of the bias part with ``noise=False``, at the tuned step size.
@@ -297,7 +291,31 @@ class Bound:
         Those of its slowest summand; d counts coordinates that are all alike. Where no term carries M, both are equal;
         where no tuned step size is known, it is held fixed.
         """
-        return derive.rate(self._content(), noise)
+        return derive.rate(self.content(), noise)
+
+    def curve(self, schedule: Any, at: Any = None, form: str | None = None, **constants: Any) -> FloatArray:
+        """The bound after the first t iterations of a schedule, for every t, or for those in `at`.
+
+        What theory says of a run as it goes on, to be laid beside its loss curve: a cool-down shows as a fall.
+
+        Examples
+        --------
+        >>> import anisotropic.bounds as bounds
+        >>> bounds.convex_sgd_last.curve([1.0, 1.0], L=1.0, sigma=0.0, R=1.0, M=1).round(3).tolist()
+        [0.5, 0.191]
+        """
+        if "schedule" not in self.constants:
+            raise ValueError(f"{self.name} takes no schedule; it is about {', '.join(self.requires.sentences())}")
+        given = self._filled(dict(constants) | {"schedule": schedule})
+        prefixes = iterations.prefixes(at, given["T"])
+        return np.array([self(form, **iterations.cut(given, t)) for t in prefixes])
+
+    def optimal_schedule(self, **constants: Any) -> FloatArray:
+        """The step sizes of T iterations that make the bound smallest (see `an.schedules.optimal`)."""
+        if not isinstance(self.step_rule, StepSolver) or self.step_rule.schedule is None:
+            raise ValueError(f"no best schedule is known for {self.name}; one is for bounds that take a schedule")
+        used = set(self.step_rule.needs) - {s.schedule}
+        return self.step_rule.schedule(self._values(used, constants))
 
     def scaled(self, factor: float = 1.0, **factors: float) -> Bound:
         """The same bound with every term multiplied by `factor`, or single terms by a factor of their own.
@@ -313,6 +331,14 @@ class Bound:
         for entry in fields(self):
             object.__setattr__(copy, entry.name, forms if entry.name == "summands" else getattr(self, entry.name))
         return copy
+
+    def checked(self, form: str | None = None, **constants: Any) -> dict[str, Any]:
+        """The constants of a form as floats and arrays, defaults and tuned step size included, its conditions met."""
+        form = self._form(form)
+        values = self._values(self._needed[form], constants)
+        if found := broken(*self._checkable(self._filled(constants) | values, form)):
+            raise ValueError(f"{self.name} does not apply: " + "; ".join(found))
+        return values
 
     # ---- print ------------------------------------------------------------------------------------------------------
 
@@ -330,23 +356,7 @@ class Bound:
         0.167 + 0.5 = 0.667
         """
         self._refuse_unknown(constants)
-        if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 17:
-            raise ValueError(f"digits = {digits!r}; expected a whole number of significant digits, 1 to 17")
-        form = self._form(form)
-        head = f"{measures.describe(self.measure, self.probability).latex} {describe.RELATION[self.kind][1]}"
-        tail = r" \quad \text{with probability at least } 1 - \delta" if self.probability else ""
-        if constants and len(self.forms) > 1:
-            tail += rf" \quad \text{{(form {form})}}"
-        if constants and not self.missing(form, **constants):
-            return f"{head} {describe.numbers_latex(self.terms(form, **constants), digits)}{tail}"
-        chosen = self.summands[form]
-        if isinstance(chosen, Solver) and not tuned:
-            known = known_part(constants, set(chosen.needs))
-            return f"{head} {describe.equation_latex(chosen.equation, known, digits)}{tail}"
-        terms = derive.tuned_terms(self._content(form)) if tuned else chosen.terms  # type: ignore[union-attr]
-        known = known_part(constants, set().union(*(e.free_symbols for e in terms.values())))
-        shown = {name: describe.substituted(term, known, digits) for name, term in terms.items()}
-        return f"{head} {describe.sum_latex(shown)}{tail}"
+        return describe.inequality(self, self._form(form), tuned, digits, constants)
 
     def cite(self) -> str:
         """BibTeX of the source."""
@@ -361,18 +371,7 @@ class Bound:
         return f"<Bound {self.name}: {self.kind} bound on {self.measure}, forms {', '.join(self.forms)}>"
 
     def __str__(self) -> str:
-        told = measures.describe(self.measure, self.probability).text
-        level = " with probability at least 1 - delta" * self.probability
-        tuned = self.tuned if self.step_rule is not None and self.additive is not None else {}
-        assumptions = (*self.assumptions, *self.requires.sentences(), *describe.HORIZON[self.horizon])
-        conditions = {"": self.conditions} | {form: content.conditions for form, content in self.summands.items()}
-        return describe.statement(
-            describe.Statement(
-                self.name, self.title, f"{told} {describe.RELATION[self.kind][0]}{level}", self.additive, self.equation,
-                self.step_rule, tuned, self.forms, assumptions, conditions, self.constants,
-                str(self.source) if self.source is not None else "",
-            )
-        )  # fmt: skip
+        return describe.statement(describe.statement_of(self))
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 

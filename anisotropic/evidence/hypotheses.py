@@ -5,13 +5,14 @@ Nothing is guessed in favor of a comparison: a constant is certified by the run,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..bounds import symbols as s
 from ..bounds.constants import KNOWN, scalar_from_coordinates
+from ..bounds.iterations import cut
 from ..bounds.measures import MEASURES, observe
 from ..bounds.theorem import Bound
 from ..records import FloatArray, Run
@@ -50,6 +51,10 @@ def known_constants(bound: Bound, run: Run) -> dict[str, Any]:
     refused = {n for n in singles if n in KNOWN and KNOWN[n].per_coordinate}
     usable = {*KNOWN, *bound.constants} - refused
     found = {k: v for k, v in run.constants().items() if v is not None and k in usable}
+    if "schedule" not in bound.constants and found.pop("schedule", None) is not None:
+        found.pop("step_size", None)  # it is that of no iteration
+    if "schedule" in bound.constants and run.facts.schedule == "constant":
+        found["schedule"] = np.ones(int(run.steps[-1]))
     return found | {"d": run.start.size, "T": int(run.steps[-1])}
 
 
@@ -59,12 +64,18 @@ def lacking(bound: Bound, form: str, known: Mapping[str, Any], run: Run) -> list
     The theorem's own step size never stands in for the run's, and a default never for a fact about the run.
     """
     used = set(bound.summands[form].needs).union(*(c.free_symbols for c in bound.conditions_of(form)))
-    names = bound.missing(form, **known) + [n for n in sorted(s.names(used)) if n == "step_size" and n not in known]
+    names = bound.missing(form, **known) + _unstated_step_size(s.names(used), known)
     if "rho" in s.names(used) and not {"rho", "sigma"} & {*known, *names} and run.facts.law != "none":
         names.append("rho")
     if "eps" in s.names(used) and "eps" not in known and run.facts.optimizer not in _WITHOUT_EPS:
         names.append("eps")
     return list(dict.fromkeys(names))
+
+
+def _unstated_step_size(used: Collection[str], known: Mapping[str, Any]) -> list[str]:
+    if "schedule" in used:
+        return [] if "schedule" in known else ["schedule"]
+    return ["step_size"] if "step_size" in used and "step_size" not in known else []
 
 
 def open_records(bound: Bound, form: str, known: Mapping[str, Any], steps: Any) -> tuple[np.ndarray, list[str]]:
@@ -77,7 +88,7 @@ def open_records(bound: Bound, form: str, known: Mapping[str, Any], steps: Any) 
         if not any(c.has(s.T) for c in bound.conditions_of(form)):
             found = bound.broken_conditions(form, **known)
             return chosen[:0] if found else chosen, found
-        broken = [bound.broken_conditions(form, **dict(known) | {"T": int(steps[k])}) for k in chosen]
+        broken = [bound.broken_conditions(form, **cut(known, steps[k])) for k in chosen]
     except ValueError as error:  # a constant that is no usable number
         return chosen[:0], [str(error)]
     return chosen[[not b for b in broken]], broken[-1]
@@ -113,6 +124,8 @@ def _constants(bound: Bound, run: Run, known: Mapping[str, Any], form: str | Non
 def _unknown(name: str, run: Run) -> str:
     if name == "step_size" and run.facts.schedule != "constant":
         return f"the step size follows the schedule {run.facts.schedule!r}, and the theorem is about a constant one"
+    if name == "schedule" and run.facts.schedule_watches_loss:
+        return f"the step sizes of schedule {run.facts.schedule!r} depend on the loss, so that no vector holds them"
     if name in KNOWN and KNOWN[name].per_coordinate and run.constants().get(name) is not None:
         return scalar_from_coordinates(name)
     return f"{_MEANINGS.get(name, name)} unknown"

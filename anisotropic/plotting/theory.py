@@ -215,13 +215,14 @@ def _draw_bound(
     constants: dict[str, Any],
     line: dict[str, Any],
 ) -> list[float]:
+    from ..bounds.iterations import cut
     from ..evidence.hypotheses import known_constants
 
     judged = np.flatnonzero(np.isin(run.steps, verdict.horizons)) if verdict.horizons else np.arange(at.size)
     chosen = judged[np.unique(np.linspace(0, judged.size - 1, POINTS).astype(int))]
     chosen = np.unique(np.append(chosen, max(verdict.record, 0)))
     known = known_constants(bound, run) | constants
-    values = np.array([bound(verdict.form or None, **(known | {"T": float(run.steps[k])})) for k in chosen])
+    values = np.array([bound(verdict.form or None, **cut(known, run.steps[k])) for k in chosen])
     word = {"lower": " (lower bound)", "equality": " (equality)"}.get(bound.kind, "")
     line = line | {"marker": "_", "markersize": 14} if chosen.size == 1 else line
     ax.plot(at[chosen], values, **(line | {"label": f"{line['label']}{word}: slack ×{verdict.slack:.3g}"}))

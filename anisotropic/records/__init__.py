@@ -5,9 +5,20 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
+from .checks import (
+    FloatArray,
+    box_bounds,
+    count,
+    float_parameter,
+    float_vector,
+    length,
+    numbers,
+    seed_number,
+    sound_sparse,
+)
 from .facts import Facts
 from .functions import module_level
+from .iterations import factors, reads, refuse_longer, watches_loss
 from .nouns import BatchRule, Noise, NoParameters, Objective, Optimizer, Schedule
 from .run import Run, load
 from .spread import initial_state, spread
@@ -27,6 +38,7 @@ __all__ = [
     "Verdict",
     "box_bounds",
     "count",
+    "factors",
     "float_parameter",
     "float_vector",
     "initial_state",
@@ -34,6 +46,10 @@ __all__ = [
     "load",
     "module_level",
     "numbers",
+    "reads",
+    "refuse_longer",
     "seed_number",
+    "sound_sparse",
     "spread",
+    "watches_loss",
 ]

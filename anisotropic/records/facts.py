@@ -26,6 +26,8 @@ class Facts:
         Of the optimizer: "preset", "eps", "beta", ...
     schedule, batch : str
         "constant", or the name of the step-size schedule and of the batch rule.
+    schedule_watches_loss : bool
+        Whether the step sizes depend on the training loss, hence on the noise.
     rule : mapping
         Form and parameters of the batch rule, empty for a constant batch.
     batch_test_always_holds : bool
@@ -48,6 +50,7 @@ class Facts:
     optimizer: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = "constant"
+    schedule_watches_loss: bool = False
     noise: str = ""
     law: str = ""
     batch: str = "constant"

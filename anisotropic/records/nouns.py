@@ -166,7 +166,7 @@ class Noise:
     name : str
     apply : njit function ``(gradient, normals, batch_size, stream, params) -> None``
         Turns the true gradient, in place, into the mean of `batch_size` sample gradients. `normals` holds ``(d,)``
-        independent standard normals of this step; other random numbers come from ``an.random`` with `stream`.
+        independent standard normals of this iteration; other random numbers come from ``an.random`` with `stream`.
     params : NamedTuple
     sigma : array, number or None
         Standard deviation of **one** sample's gradient, per coordinate.
@@ -232,7 +232,8 @@ class Schedule:
     """A step size that changes: iteration t uses ``step_size * factor(t, value, state, params)``.
 
     `factor` is an njit function of the number of the iteration, t = 1, 2, ..., the current training loss f(w_t), a
-    float64 array `state` of `slots` numbers that starts at zero, and `params`.
+    float64 array `state` of `slots` numbers that starts at zero, and `params`. `steps` is the number of iterations that
+    the schedule is made for, None where it never ends; it may be stopped early but not run on.
     """
 
     name: str
@@ -241,13 +242,14 @@ class Schedule:
     _: KW_ONLY
     step_size: Any = 1.0
     slots: int = 1
+    steps: int | None = None
     ours: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         module_level(self.factor, "schedule", "t, value, state, params")
         _set(
             self, ours=_ours(), params=parameters(self.params, "schedule"), slots=count(self.slots, "slots", low=0),
-            step_size=_step_size(self.step_size),
+            step_size=_step_size(self.step_size), steps=None if self.steps is None else count(self.steps, "steps"),
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -263,8 +265,7 @@ class Optimizer:
     name : str
     update : njit function ``(w, gradient, state, step, t, params) -> None``
         Moves `w` in place. `state` has shape ``(slots, d)``; `step_size` is the ``(d,)`` array of step sizes of this
-        iteration;
-        t = 1, 2, ... counts updates.
+        iteration; t = 1, 2, ... counts updates.
     params : NamedTuple
     step_size : float, array ``(d,)`` or Schedule
     state : mapping of str to number, array or function of d

@@ -10,7 +10,19 @@ from numba import njit
 
 from ..batching.rules import relative_noise
 from ..compiled.disk import ready
-from ..records import BatchRule, Facts, FloatArray, Noise, Objective, Optimizer, Run, Schedule, float_vector
+from ..records import (
+    BatchRule,
+    Facts,
+    FloatArray,
+    Noise,
+    Objective,
+    Optimizer,
+    Run,
+    Schedule,
+    factors,
+    float_vector,
+    watches_loss,
+)
 from ..records.vocabulary import OPTIMIZERS
 from .loop import columns as names_of_columns
 
@@ -52,6 +64,7 @@ def facts_of(
 ) -> Facts:
     """What a theorem may ask about how these nouns are simulated."""
     rule = batch_size if isinstance(batch_size, BatchRule) else None
+    schedule = optimizer.step_size if isinstance(optimizer.step_size, Schedule) else None
     return Facts(
         objective=objective.name,
         dim=objective.dim,
@@ -59,7 +72,8 @@ def facts_of(
         box=objective.box is not None,
         optimizer=_told_apart(optimizer),
         settings=dict(optimizer.settings),
-        schedule=optimizer.step_size.name if isinstance(optimizer.step_size, Schedule) else "constant",
+        schedule=schedule.name if schedule else "constant",
+        schedule_watches_loss=schedule is not None and watches_loss(schedule),
         noise=noise.name,
         law=noise.law,
         batch=rule.name if rule else "constant",
@@ -73,6 +87,23 @@ def _told_apart(optimizer: Optimizer) -> str:
     home = str(getattr(optimizer.update, "__module__", "")).partition(".")[0]
     borrowed = home != __name__.partition(".")[0] and optimizer.name in OPTIMIZERS
     return f"{optimizer.name} (your own)" if borrowed else optimizer.name
+
+
+def _step_sizes(size: Any, dim: int, steps: int) -> dict[str, Any]:
+    """`step_size`, or `schedule`: the step sizes of all iterations, and `step_size` beside it where coordinates differ.
+
+    Nothing where the step sizes depend on the loss, so that each replica has its own.
+    """
+    if not isinstance(size, Schedule):
+        return {"step_size": float_vector(size, dim, "step_size") if np.ndim(size) else float(size)}
+    if watches_loss(size):
+        return {}
+    base, used = float_vector(size.step_size, dim, "step_size"), factors(size, steps)
+    if size.name == "constant" and np.all(used == 1.0):
+        return {"step_size": base if np.ndim(size.step_size) else float(base[0])}
+    if np.all(base == base[0]):
+        return {"schedule": base[0] * used}
+    return {"schedule": used, "step_size": base}
 
 
 @njit
@@ -128,9 +159,7 @@ def certified_constants(
         known["L0"], known["L1"] = objective.generalized_smoothness
     if objective.pl_constant is not None:
         known["mu"] = objective.pl_constant
-    if not isinstance(optimizer.step_size, Schedule):
-        size = optimizer.step_size
-        known["step_size"] = float_vector(size, d, "step_size") if np.ndim(size) else float(size)
+    known |= _step_sizes(optimizer.step_size, d, steps)
     for name in ("eps", "beta", "momentum"):
         if name in optimizer.settings:
             value = optimizer.settings[name]

@@ -23,7 +23,7 @@ _EXAMPLES = {
 
 
 def check_nouns(objective: Any, optimizer: Any, noise: Any) -> None:
-    """Refuse what is no objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
+    """Refuse what is not an objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
     if isinstance(objective, Optimizer) and isinstance(optimizer, Objective):
         raise TypeError("objective and optimizer are swapped; write simulate(objective, optimizer, ...)")
     for what, given in (("objective", objective), ("optimizer", optimizer), ("noise", noise)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from ..records import (
     initial_state,
     module_level,
     spread,
+    watches_loss,
 )
 from . import loop
 from .compatibility import largest_batch
@@ -77,7 +77,7 @@ class Lanes(NamedTuple):
 class Setting(NamedTuple):
     """First batch; rows of a finite sum or 0; room for drawn rows; slots of the schedule; whether it reads the value;
     row of the accumulator in the state or -1; slots of the batch rule; whether rows are drawn with replacement; whether
-    statistics are taken at every step, or only at the records (running means are then NaN).
+    statistics are taken at every iteration, or only at the records (running means are then NaN).
     """
 
     first_batch: int
@@ -114,14 +114,6 @@ def lanes_of_normals(dim: int, tile: int, groups: int) -> tuple[Words, Words, Wo
     """Coordinate, replica within the tile, and group of four steps of each lane of a block of normals."""
     i = np.arange(groups * tile * dim, dtype=np.uint64)
     return i % np.uint64(dim), i // np.uint64(dim) % np.uint64(tile), i // np.uint64(dim * tile)
-
-
-def reads(function: Callable, argument: str) -> bool:
-    """Whether a compiled function reads its argument (a schedule's are t, value, state, params), by its byte code."""
-    code = getattr(function, "py_func", function).__code__
-    name = code.co_varnames[("t", "value", "state", "params").index(argument)]
-    loads = (i.argval for i in dis.get_instructions(code) if not i.opname.startswith(("STORE", "DELETE")))
-    return name in code.co_cellvars or any(name == v or (isinstance(v, tuple) and name in v) for v in loads)
 
 
 def make_layout(
@@ -189,7 +181,7 @@ def _base(optimizer: Optimizer, dim: int) -> FloatArray:
 
 
 def _watched(optimizer: Optimizer) -> bool:
-    return isinstance(optimizer.step_size, Schedule) and reads(optimizer.step_size.factor, "value")
+    return isinstance(optimizer.step_size, Schedule) and watches_loss(optimizer.step_size)
 
 
 def _blocks(objective: Objective, optimizer: Optimizer, whole: bool) -> tuple[int, int]:

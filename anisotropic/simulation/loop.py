@@ -3,8 +3,8 @@
 The kernel takes compiled functions and NamedTuple parameters as arguments, so that any objective, noise and optimizer
 meet in it.
 
-Per step and coordinate the loop does what a theorem's measure needs: the true gradient, its norms and the gap at every
-step for the running means; at the recorded steps also the gap at the average iterate. A replica costs no memory of its
+Per iteration and coordinate the loop does what a theorem's measure needs: the true gradient, its norms and the gap in
+each for the running means; in the recorded ones also the gap at the average iterate. A replica costs no memory of its
 own: normals are functions of (seed, replica, step, coordinate) and are drawn for a block of steps at once.
 """
 

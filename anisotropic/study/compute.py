@@ -46,6 +46,7 @@ class Task(NamedTuple):
     version: str
     seeded: bool
     driver: int
+    chunk_seconds: float = CHUNK_SECONDS
 
 
 class Batch(NamedTuple):
@@ -68,11 +69,11 @@ _conditions: dict[str, Any] = {}
 def compute(
     task: Task, points: Sequence[dict[str, Any]], seeds: Sequence[int], signals: Signals | None = None
 ) -> Batch:
-    """Compute cells one after the other, until all are done, `CHUNK_BYTES` or twice `CHUNK_SECONDS` have passed."""
+    """Compute cells one after the other, until all are done, `CHUNK_BYTES` are full or twice a chunk's time is over."""
     cell = _cell(task)
     outcomes: list[dict[str, Any]] = []
     size = 0
-    end = time.monotonic() + 2 * CHUNK_SECONDS
+    end = time.monotonic() + 2 * task.chunk_seconds
     for point, seed in zip(points, seeds, strict=True):
         full = size > CHUNK_BYTES or time.monotonic() > end
         if outcomes and (full or (signals is not None and signals.asked)):
@@ -146,7 +147,7 @@ def _cell(task: Task) -> Callable[..., Any]:
         if task.cell is not None and task.driver == os.getpid():
             _loaded[task.fingerprint] = _Loaded(task.cell, path, len(sys.modules))
             return task.cell
-        if task.text and not path.is_file():  # on another machine: the text has travelled, its neighbours have not
+        if task.text and not path.is_file():  # on another machine: the text has traveled, its neighbors have not
             path = Path(tempfile.mkdtemp(prefix="anisotropic-study-")) / path.name
             path.write_text(task.text, encoding="utf-8")
         _refuse_other_code(task, path)

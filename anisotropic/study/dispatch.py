@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from .._support.extras import MissingExtra
 from .compute import CHUNK_SECONDS, Batch, Task, compute, load, outcome
 from .errors import Stopped, StudyError
-from .executors import Pool, Serial, pool_of
+from .executors import pool_of
 from .files import canonical
 from .manifest import now
+from .pool import Pool, Serial
 from .progress import Progress
 from .signals import Signals
 from .source import Definition
@@ -36,20 +37,25 @@ class Chunk(NamedTuple):
 
 
 class Dispatch:
-    """Hands out cells in chunks of about `CHUNK_SECONDS` and writes every answer into the store.
+    """Hands out cells in chunks of about `chunk_seconds` of the pool and writes every answer into the store.
 
     A chunk whose process died is taken apart: its cells wait until all others are done, then run one at a time with
     nothing beside them, so that the one that kills its process is known by name.
+
+    `targets` are the processors of the cells that the store has; one that is not among them is refused unless `mix`.
     """
 
-    def __init__(self, study: Definition, store: Store, progress: Progress, signals: Signals) -> None:
+    def __init__(
+        self, study: Definition, store: Store, progress: Progress, signals: Signals, targets: set[str], mix: bool
+    ) -> None:
         self.study, self.store, self.progress, self.signals = study, store, progress, signals
+        self._targets, self._mix = targets, mix
         self.stored: dict[str, Entry] = {}
         self._todo: deque[tuple[str, dict[str, Any]]] = deque()
         self._suspects: deque[tuple[str, dict[str, Any]]] = deque()
         self._suspected: set[str] = set()
         self._pending: dict[Future, Chunk] = {}
-        self._size, self._cost = 1, 0.0
+        self._size, self._cost, self._seconds = 1, 0.0, CHUNK_SECONDS
         self._answers = self._refusals = 0
 
     def drive(
@@ -57,7 +63,8 @@ class Dispatch:
     ) -> int | None:
         """Compute cells until none is left: None. After a signal: how many running cells were given up."""
         self._todo.extend(missing.items())
-        with pool_of(executor, workers) as pool:
+        with pool_of(executor, workers, self.store.folder) as pool:
+            self._size, self._seconds = pool.first_chunk, pool.chunk_seconds
             task = self._task(pool)
             if isinstance(pool.executor, Workers):
                 pool.executor.prepare(load, task)
@@ -84,12 +91,15 @@ class Dispatch:
         study = self.study
         cell = study.cell if pool.here or not study.text else None
         path = str(study.path.resolve()) if study.path else ""
-        return Task(cell, path, study.text, study.current(), __version__, study.takes_seed, os.getpid())
+        return Task(
+            cell, path, study.text, study.current(), __version__, study.takes_seed, os.getpid(), pool.chunk_seconds
+        )
 
     def _hand_out(self, pool: Pool, task: Task, timeout: float | None) -> None:
         slots = 1 if isinstance(pool.executor, Serial) else 2 * pool.width
         while self._todo and len(self._pending) < slots:
-            size = min(self._size, max(1, len(self._todo) // slots))
+            fair = max(1, len(self._todo) // slots, int(pool.overhead / self._cost) if self._cost else 0)
+            size = min(self._size, fair, len(self._todo))
             self._submit(pool, task, timeout, [self._todo.popleft() for _ in range(size)])
         if self._suspects and not self._pending and not self._todo:
             self._submit(pool, task, timeout, [self._suspects.popleft()])
@@ -151,6 +161,7 @@ class Dispatch:
         except BaseException as error:
             return self._suspect(chunk, error)
         self._answers += 1
+        self._see(str(batch.conditions.get("cpu_target")))
         done = len(batch.outcomes)
         self._todo.extendleft(reversed(cells[done:]))
         self._plan([o["seconds"] for o in batch.outcomes])
@@ -160,11 +171,22 @@ class Dispatch:
             for key, point, seed, result in zip(chunk.keys, chunk.points, chunk.seeds, batch.outcomes, strict=False)
         ]
 
+    def _see(self, target: str) -> None:
+        """Bits are promised on one kind of processor: another one is refused unless it was asked for."""
+        if self._targets and target not in self._targets and not self._mix:
+            raise Stopped(
+                f"cells came from the processor {target}, the others from {', '.join(sorted(self._targets))}, so their "
+                "last digits may differ; those cells are dropped. Compute on one kind of processor, or pass "
+                "--mix-processors"
+            )
+        self._targets.add(target)
+
     def _plan(self, seconds: list[float]) -> None:
         """The next size of a chunk, from what cells have cost lately."""
         mean = sum(seconds) / len(seconds)
         self._cost = mean if not self._cost else max(0.5 * (self._cost + mean), 1e-9)
-        self._size = max(1, min(int(CHUNK_SECONDS / max(self._cost, 1e-9)), 4 * self._size, LARGEST_CHUNK))
+        largest = int(LARGEST_CHUNK * self._seconds / CHUNK_SECONDS)
+        self._size = max(1, min(int(self._seconds / max(self._cost, 1e-9)), 4 * self._size, largest))
 
     def _suspect(self, chunk: Chunk, error: BaseException) -> list[Record]:
         """A call that failed outside of its cells: they are tried one at a time, and who fails again has failed."""

@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from .._support.environment import cpu_target
 from . import manifest as record
 from .dispatch import Dispatch
 from .errors import StudyError
@@ -36,6 +35,7 @@ def run(
     executor: str | Executor = "threads",
     workers: int | None = None,
     timeout: float | None = None,
+    mix_processors: bool = False,
     quiet: bool = True,
     command: str = "",
     repeats: str = "",
@@ -58,8 +58,8 @@ def run(
         clock, state, dropped, changed = time.perf_counter(), "stopped", None, True
         try:
             with Progress(study.name, len(points), len(points) - len(missing), quiet) as progress, Signals() as signals:
-                _say_what_is_there(progress, store, points, index)
-                dispatch = Dispatch(study, store, progress, signals)
+                targets = _say_what_is_there(progress, store, points, index)
+                dispatch = Dispatch(study, store, progress, signals, targets, mix_processors)
                 try:
                     if missing:
                         dropped = dispatch.drive(missing, executor, workers, timeout)
@@ -93,18 +93,13 @@ def _begin_repeat(store: Store, folder: Path, points: dict[str, Any], before: di
 
 def _say_what_is_there(
     progress: Progress, store: Store, points: dict[str, dict[str, Any]], index: dict[str, Entry]
-) -> None:
+) -> set[str]:
+    """Notes on what a run starts from; the processors of the finished cells."""
     damaged = sum(entry.state == "damaged" for entry in index.values())
     if damaged:
         progress.note(f"{damaged} stored cells are damaged (their checksums are wrong); recomputing them")
-    here = cpu_target()
-    elsewhere = {k: str(f.get("cpu_target")) for k, f in store.conditions().items() if f.get("cpu_target") != here}
-    other = [elsewhere[e.conditions] for e in index.values() if e.state in FINISHED and e.conditions in elsewhere]
-    if other and len(index) < len(points):
-        names = ", ".join(sorted(set(other)))
-        progress.note(
-            f"{len(other)} stored cells were computed for the processor {names}, this is {here}: numbers may differ in "
-            "their last digits"
-        )
     if old := store.outdated(p for k, p in points.items() if k not in index):
         progress.note(f"{old} stored cells come from an older version of this study or package; recomputing them")
+    facts = store.conditions()
+    finished = {e.conditions for e in index.values() if e.state in FINISHED}
+    return {str(facts[number].get("cpu_target")) for number in finished if number in facts}

@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from .._support.environment import cores
 from .._support.extras import MissingExtra, require
 from .errors import Stopped, StudyError
+from .pool import Pool, Serial
+from .slurm import slurm_pool
 from .workers import Workers
 
-KNOWN = "serial, threads, processes, dask, dask:ADDRESS"
+KNOWN = "serial, threads, processes, dask, dask:ADDRESS, slurm, slurm:OPTION=VALUE,..."
 #: Seconds that a Dask cluster may be without a scheduler, or without the workers that it had, before it is given up.
 PATIENCE = 60.0
 #: Seconds between two questions to a Dask scheduler.
 PULSE = 5.0
-
-
-class Serial(Executor):
-    """Computes at submission, in the calling thread: the executor for a debugger."""
-
-    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        future: Future = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-class Pool:
-    """An executor, and what a driver needs to know of it.
-
-    Attributes
-    ----------
-    executor : Executor
-    width : int
-        Calls that it can work on at once.
-    here : bool
-        True where the calls run in this process.
-    """
-
-    def __init__(self, executor: Executor, width: int) -> None:
-        self.executor, self.width = executor, width
-        self.here = isinstance(executor, (Serial, ThreadPoolExecutor))
-
-    def submit(self, seconds: float | None, fn: Callable, *args: Any) -> Future:
-        """Call `fn`; `seconds` is how long it may take, which only processes of our own can keep."""
-        if isinstance(self.executor, Workers):
-            return self.executor.submit_within(seconds, fn, *args)
-        return self.executor.submit(fn, *args)
-
-    def check(self) -> None:
-        """Raise `Stopped` where no answer can be expected any more."""
 
 
 class DaskPool(Pool):
@@ -95,8 +60,8 @@ class DaskPool(Pool):
 
 
 @contextlib.contextmanager
-def pool_of(name: str | Executor, workers: int | None) -> Iterator[Pool]:
-    """The pool of a name; an executor that the caller made is used and left open."""
+def pool_of(name: str | Executor, workers: int | None, folder: Path) -> Iterator[Pool]:
+    """The pool of a name; an executor that the caller made is used and left open. Files of jobs go into `folder`."""
     if isinstance(name, Executor):
         client = getattr(name, "_client", None)
         if hasattr(client, "scheduler"):
@@ -116,6 +81,10 @@ def pool_of(name: str | Executor, workers: int | None) -> Iterator[Pool]:
     elif kind == "dask":
         with _dask_client(address, width) as client:
             yield DaskPool(client, client.get_executor(pure=False))
+        return
+    elif kind == "slurm":
+        with slurm_pool(address, workers, folder) as pool:
+            yield pool
         return
     else:
         raise StudyError(f"executor {name!r} is unknown; expected one of {KNOWN}")

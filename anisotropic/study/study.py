@@ -85,6 +85,7 @@ class Study(Definition):
         executor: str | Executor = "threads",
         workers: int | None = None,
         timeout: float | None = None,
+        mix_processors: bool = False,
         quick: bool = False,
         quiet: bool = True,
         **axes: Sequence[Any],
@@ -94,11 +95,14 @@ class Study(Definition):
         Parameters
         ----------
         folder : str or Path
-        executor : "threads", "processes", "serial", "dask", "dask:ADDRESS" or any ``concurrent.futures.Executor``
+        executor : str or concurrent.futures.Executor
+            "threads", "processes", "serial", "dask", "dask:ADDRESS", "slurm", "slurm:OPTION=VALUE,...", or one's own.
         workers : int, optional
-            Of threads or processes; by default the cores this process may use.
+            Threads, processes or SLURM tasks at once; by default the cores this process may use, or 16 tasks.
         timeout : float, optional
             Seconds that a cell may take; one that takes longer is "failed". Needs executor "processes".
+        mix_processors : bool
+            True lets cells of several kinds of processors, whose last digits may differ, stand in one store.
         quick : bool
         quiet : bool
             False shows progress on stderr.
@@ -111,4 +115,13 @@ class Study(Definition):
             The folder cannot be written or is in use, or an axis is unknown.
         """
         chosen = self.grid(quick, **axes)
-        return run(self, Path(folder), chosen, executor=executor, workers=workers, timeout=timeout, quiet=quiet)
+        return run(
+            self,
+            Path(folder),
+            chosen,
+            executor=executor,
+            workers=workers,
+            timeout=timeout,
+            mix_processors=mix_processors,
+            quiet=quiet,
+        )

@@ -130,12 +130,15 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=_end_with_driver, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            fn, args, kwargs = pickle.loads(pipe.recv_bytes())
-            try:
-                answer = pickle.dumps((True, fn(*args, **kwargs)))
-            except BaseException as error:
-                answer = _failure(error)
-            pipe.send_bytes(answer)
+            pipe.send_bytes(answer_of(*pickle.loads(pipe.recv_bytes())))
+
+
+def answer_of(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """What a call gives, pickled: True and its value, or False and its exception."""
+    try:
+        return pickle.dumps((True, fn(*args, **kwargs)))
+    except BaseException as error:
+        return _failure(error)
 
 
 def _packed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ def check_schedule(schedule: Schedule, steps: int | None = None) -> Iterator[Fin
     """Everything found wrong with a schedule in its first iterations, at most `steps`."""
     name = f"schedule '{schedule.name}'"
     try:
-        found = list(_check(schedule, 4 if steps is None else min(steps, 16)))
+        found = list(_check(schedule, min(4 if steps is None else min(steps, 16), schedule.steps or 16)))
     except Fault as fault:
         slots = f"; it has slots = {schedule.slots}: declare as many as it uses" if fault.rule == "bounds" else ""
         found = [(fault.rule, fault.sentence + slots)]

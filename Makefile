@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
+BUDGET ?= 200
+SEED ?= 0
 export OMP_NUM_THREADS ?= 2
 
 .PHONY: help study test lint verify verdicts search docs bench package coverage kills studies-quick clean
@@ -47,8 +49,8 @@ verify: .venv/full  ## every bound on its certified setup; exit code 4 on a viol
 verdicts: .venv/full  ## 2,000 random true theorems against random runs: none may be called violated
 	ANISOTROPIC_VERDICTS=2000 $(BIN)/python -m pytest -q tests/test_true_theorems.py
 
-search: .venv/full  ## the worst instances known, into docs/mutation.json (half an hour, resumable)
-	$(BIN)/python -m anisotropic.evidence.search docs/mutation.json 500
+search: .venv/full  ## the worst instances known, into docs/mutation.json (resumable; SEED=1 searches once more)
+	$(BIN)/python -m anisotropic.evidence.mutations docs/mutation.json $(BUDGET) $(SEED)
 
 docs: .venv/full  ## the site in docs/_build/html, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -1,4 +1,4 @@
-"""Convergence theory of adaptive optimisation, checked against simulation.
+"""Convergence theory of adaptive optimization, checked against simulation.
 
 A theorem is data, a simulation is a fused compiled loop, and a verdict compares the two with honest statistics.
 Public names are imported when they are first used, so that ``import anisotropic`` costs NumPy only.
@@ -28,6 +28,7 @@ _MODULES = {
     "optimizers": "optimizers",
     "plotting": "plotting",
     "problems": "problems",
+    "published": "evidence.published",
     "random": "compiled.random",
     "report": "study.report",
     "schedules": "schedules",

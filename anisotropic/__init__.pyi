@@ -21,7 +21,13 @@ from .advice import Advice as Advice, advise as advise
 from .bounds import Bound as Bound, Requires as Requires, Source as Source
 from .compiled import random as random
 from .compiled.leaf import leaf as leaf
-from .evidence import certified as certified, certify as certify, exact as exact, setups as setups
+from .evidence import (
+    certified as certified,
+    certify as certify,
+    exact as exact,
+    published as published,
+    setups as setups,
+)
 from .evidence.entries import Race as Race
 from .evidence.race import Method as Method, race as race
 from .evidence.rates import fit_rate as fit_rate

@@ -97,7 +97,7 @@ class Plateau(NamedTuple):
 
 
 class RestartedSearch(NamedTuple):
-    """Ratio of neighbouring candidates, their number, steps of one trial, steps without progress before a search."""
+    """Ratio of neighboring candidates, their number, steps of one trial, steps without progress before a search."""
 
     ratio: float
     candidates: int

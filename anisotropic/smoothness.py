@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
 from ._support.names import no_such_name
-from .records import FloatArray, float_vector
+from .records import FloatArray, float_vector, sound_sparse
 
 #: Up to this size a sparse matrix is made dense where eigenvalues are needed.
 DENSE_LIMIT = 3000
@@ -40,7 +40,7 @@ class Diagonal(NamedTuple):
 def _symmetric(A: Any) -> Any:
     """A as a symmetric float64 array or CSR array."""
     if sparse.issparse(A):
-        matrix: Any = sparse.csr_array(A, dtype=np.float64)
+        matrix: Any = sparse.csr_array(sound_sparse(A, "A"), dtype=np.float64)
         values = matrix.data
     else:
         matrix = values = np.asarray(A, dtype=np.float64)
@@ -82,7 +82,10 @@ def gershgorin(A: Any) -> FloatArray:
 
 
 def _data(X: Any) -> Any:
-    matrix: Any = sparse.csr_array(X, dtype=np.float64) if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
+    if sparse.issparse(X):
+        matrix: Any = sparse.csr_array(sound_sparse(X), dtype=np.float64)
+    else:
+        matrix = np.asarray(X, dtype=np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"X has shape {matrix.shape}; expected rows and columns, (n, d)")
     return matrix
@@ -233,7 +236,7 @@ def optimal_diagonal(A: Any, weights: ArrayLike | None = None, *, tolerance: flo
     (weighted Gershgorin), with X = s s^T. Elsewhere X = V V^T with unit rows v_j of length over sqrt(2 d): a few sweeps
     of coordinate ascent v_j <- g_j / |g_j|, g_j = sum_{k != j} A_jk v_k, then L-BFGS on all rows at once, since sweeps
     alone close the gap only like 1 / sweeps. L_j = A_jj + |g_j| is then made valid by its largest relative excess.
-    For sparse A with d > 3000 that excess comes from Lanczos and is no proof in the strict sense.
+    For sparse A with d > 3000 that excess comes from Lanczos and is not a proof in the strict sense.
 
     References
     ----------

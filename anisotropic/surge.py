@@ -1,9 +1,9 @@
-"""How does the best step depend on the batch size? It rises like the root of the batch, and may then fall: the surge.
+"""How does the best step size depend on the batch size? It rises like the root of the batch, then may fall: the surge.
 
-Adam-like methods are modelled by w+ = w - eps sign(g_B) with g_B = mean + noise of variance sigma^2 / B, on a quadratic
+Adam-like methods are modeled by w+ = w - eps sign(g_B) with g_B = mean + noise of variance sigma^2 / B, on a quadratic
 with gradient `mean` and Hessian `hessian` at w. The expected change -eps mean . s + (eps^2 / 2) sum_ij H_ij S_ij, with
 s = E sign(g_B) and S = E sign(g_B) sign(g_B)^T, is least at eps = mean . s / sum_ij H_ij S_ij. As B grows s_i s_j grows
-as well, and where coordinates pull the same way through H the denominator overtakes: the best step falls again.
+as well, and where coordinates pull the same way through H the denominator overtakes: the best step size falls again.
 
 On an axis-aligned H the sum is the trace whatever B is, so that there is no surge at all. Where the noise of one
 coordinate is correlated with that of others, their signs agree at small B already, and the surge is smaller or absent:
@@ -53,7 +53,9 @@ def _model(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> _Model:
     correlation = noise / np.outer(deviation, deviation)
     smallest = float(np.linalg.eigvalsh(correlation)[0])
     if smallest < 1e-12:
-        raise ValueError(f"sigma is no positive definite covariance: its correlations have the eigenvalue {smallest:g}")
+        raise ValueError(
+            f"sigma is not a positive definite covariance: its correlations have the eigenvalue {smallest:g}"
+        )
     return _Model(mu, H, mu / deviation, correlation)
 
 
@@ -133,7 +135,7 @@ def _linear_terms(model: _Model) -> tuple[float, float]:
 
 
 def _terms(B: float, model: _Model, form: str) -> tuple[float, float]:
-    """Slope and curvature of the expected change along the step."""
+    """Slope and curvature of the expected change along the update."""
     if form == "exact":
         s, second = _moments(B, model)
         slope, curvature = float(model.mean @ s), float(np.sum(model.hessian * second))
@@ -148,7 +150,7 @@ def _terms(B: float, model: _Model, form: str) -> tuple[float, float]:
         slope, curvature = float(np.abs(model.mean).sum()), float(sign @ model.hessian @ sign)
     if not curvature > 0.0:
         raise ValueError(
-            f"the expected curvature along the signs is {curvature:g} at B = {B:g}, so that no step is best; "
+            f"the expected curvature along the signs is {curvature:g} at B = {B:g}, so that no step size is best; "
             "the quadratic model needs it positive (a positive definite hessian has it in the exact form)"
         )
     return slope, curvature
@@ -200,7 +202,7 @@ def optimal_step_size(B: ArrayLike, mean: ArrayLike, sigma: ArrayLike, hessian: 
 
     Examples
     --------
-    One coordinate: sign descent with curvature 2 and gradient 1 steps by erf(sqrt(B / 2)) / 2, whatever comes later.
+    One coordinate: sign descent with curvature 2 and gradient 1 moves by erf(sqrt(B / 2)) / 2, whatever comes later.
 
     >>> optimal_step_size([1, 1e6], 1.0, 1.0, [2.0]).round(4)
     array([0.3413, 0.5   ])
@@ -268,8 +270,8 @@ def surge_peak(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> Peak:
     """The batch size beyond which the best step size falls, with a warning where it rests on independent noise.
 
     Noise is seldom independent across coordinates that the Hessian couples; for a likelihood at its optimum the
-    covariance of one sample's gradient equals the Hessian. So where `sigma` is no covariance and a peak comes out, the
-    peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
+    covariance of one sample's gradient equals the Hessian. So where `sigma` is not a covariance and a peak comes out,
+    the peak with noise correlated like the Hessian, H_ij / sqrt(H_ii H_jj), is said beside it.
 
     Parameters
     ----------
@@ -367,7 +369,7 @@ def _sgd(mean: ArrayLike, sigma: ArrayLike, hessian: ArrayLike) -> tuple[float, 
         covariance = np.diag(float_vector(covariance, len(model.mean), "sigma") ** 2)
     curved = float(model.mean @ model.hessian @ model.mean)
     if not curved > 0.0:
-        raise ValueError(f"the curvature along the gradient is {curved:g}; no step is best unless it is positive")
+        raise ValueError(f"the curvature along the gradient is {curved:g}; no step size is best unless it is positive")
     return float(model.mean @ model.mean), curved, float(np.sum(model.hessian * covariance))
 
 

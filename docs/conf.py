@@ -15,8 +15,8 @@ author = "The anisotropic developers"
 copyright = author
 release = version = anisotropic.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generated"]
-exclude_patterns = ["_build", "_generated/bounds_table.md", "_ext", "_static"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "generated", "gallery"]
+exclude_patterns = ["_build", "_generated/*.md", "findings", "_ext", "_static"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -40,6 +40,6 @@ html_theme = "furo"
 html_title = "anisotropic"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
-html_css_files = ["math.css"]
+html_css_files = ["math.css", "pages.css"]
 html_show_sphinx = False
 html_copy_source = False

@@ -28,7 +28,7 @@ def passage(steps, loss, level):
 
 
 def minimum(x, y):
-    """Place of the smallest value by a parabola through its neighbours, and whether it lies at the grid's edge."""
+    """Place of the smallest value by a parabola through its neighbors, and whether it lies at the grid's edge."""
     if not np.isfinite(y).any():
         return np.nan, False
     k = int(np.argmin(y))

@@ -35,7 +35,7 @@ class Halving(NamedTuple):
 
 @an.leaf
 def halving_factor(t, value, state, params):
-    """state = (factor, steps in the phase, last estimate)."""
+    """state = (factor, iterations in the phase, last estimate)."""
     if state[0] == 0.0:
         state[0], state[2] = 1.0, math.inf
     state[1] += 1.0
@@ -54,7 +54,7 @@ def halving(patience=10.0, length=0, samples=0):
 
 
 class UndoneSearch(NamedTuple):
-    """Curvature, samples of an evaluation, candidates, their ratio, steps of a trial, steps without progress."""
+    """Curvature, samples of an evaluation, candidates, their ratio, iterations of a trial, and without progress."""
 
     curvature: np.ndarray
     samples: int
@@ -68,7 +68,8 @@ class UndoneSearch(NamedTuple):
 def undone_search_update(w, gradient, state, step_size, t, params):
     """SGD with the source's search: trials start from one point, which comes back. The rate stands in `state[0, 0]`.
 
-    state rows: (rate); snapshot; (best score, best rate, lowest loss); (candidate + 1 or 0, trial steps, idle steps).
+    state rows: (rate); snapshot; (best score, best rate, lowest loss); (candidate + 1 or 0, iterations of the
+    trial, idle ones).
     """
     rate, snapshot, best, place, h = state[0], state[1], state[2], state[3], params.curvature
     value = 0.5 * np.sum(h * w * w)

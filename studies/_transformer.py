@@ -196,7 +196,7 @@ def train(model, method, draw, steps, after=lambda t: False):
         method.zero_grad()
         value = loss(model(x), y)
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the training loss is {float(value.detach())} after {t - 1} steps")
+            raise FloatingPointError(f"the training loss is {float(value.detach())} after {t - 1} iterations")
         value.backward()
         method.step()
         seen.append(float(value.detach()))

@@ -123,8 +123,8 @@ def plot(results):
     judged = [r for r in rows if np.isfinite(r["root v"])]
     tested, fixed = ([r for r in judged if r["rule"].startswith("fixed") == is_fixed] for is_fixed in (False, True))
     growing = "; ".join(f"{r['rule']}, {r['problem']}" for r in tested if r["root v"] > 0.02)
-    results.say(f"The accumulator grows (root steeper than K^0.02) in {sum(r['root v'] > 0.02 for r in fixed)} of "
-                f"{len(fixed)} cells at fixed batch sizes; with a test under: {growing or 'none'}.")  # fmt: skip
+    results.say(f"The accumulator grows (its root faster than K^0.02) in {sum(r['root v'] > 0.02 for r in fixed)} of "
+                f"{len(fixed)} cells at fixed batch sizes, and under these tests: {growing or 'none'}.")  # fmt: skip
     exact = [r for r in rows if "exact" in r["rule"]]
     holds = [abs(r["mean |G|^2"] + 1) < 0.02 and r["root v"] <= 0.02 for r in exact]
     if exact:

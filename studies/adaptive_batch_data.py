@@ -116,7 +116,7 @@ def compare(results, data, method, rows):
             told = ", ".join(f"{rows['fixed 64'][str(e)] / rows[rule][str(e)]:.2g}" for e in EPOCHS)
             results.say(
                 f"{place}: gap of fixed 64 over that of {rule} after {', '.join(map(str, EPOCHS))} epochs: {told}; "
-                f"{rows[rule]['steps']:,.0f} steps against {rows['fixed 64']['steps']:,.0f}."
+                f"{rows[rule]['steps']:,.0f} iterations against {rows['fixed 64']['steps']:,.0f}."
             )
     if {"norm .9", "norm .9 corrected"} <= set(rows):
         told = ", ".join(f"{rows['norm .9'][str(e)] / rows['norm .9 corrected'][str(e)]:.2g}" for e in EPOCHS)

@@ -134,7 +134,7 @@ def plot(results):
     found = {t: p for t in results.axes["task"] if len((p := paired(results, t))[0]) >= 2}
     for task, (pairs, refused) in found.items():
         larger = sum(float(p["heavy_ball"]["ln R_med"]) > float(p["adam"]["ln R_med"]) for p in pairs)
-        results.say(f"{task}: R_med is larger where SGD with momentum stands in {larger} of {len(pairs)} seeds; "
+        results.say(f"{task}: R_med is larger at the point of SGD with momentum in {larger} of {len(pairs)} seeds; "
                     f"{refused} pairs over 2 % apart in loss are left out.")  # fmt: skip
     judged = [judge(pairs, task, racer) for task, (pairs, _) in found.items() for racer in RACERS]
     results.save_csv("races", [row for _, rows, _ in judged for row in rows])

@@ -33,7 +33,7 @@ MAIN = 3.0  # the start of part (a)
 
 
 def include(part, objective, start, optimizer, replicas):
-    """Only SGD has a threshold, and none on e^x, where one step too far ends on the flat side."""
+    """Only SGD has a threshold, and none on e^x, where one update too far ends on the flat side."""
     if part == "steps":
         return start == MAIN
     return optimizer == "sgd" and objective != "exponential"
@@ -152,7 +152,7 @@ def report(results, names):
     results.table(tuned, title="Tuned step sizes, equal samples: mean l1 norm; its ratio to AdaGrad's, and to that of "
                                "AdaGrad within the theorem's cap (level 0.01)")  # fmt: skip
     starts = ", ".join(f"{n} {first_gradient(n) / STEPS:.3g}" for n in names)
-    results.say(f"The gradient at the start alone, over {STEPS:,} iterations, makes of each mean: {starts}.")
+    results.say(f"The gradient at the start alone contributes to each mean over {STEPS:,} iterations: {starts}.")
     errors = [abs(np.log(c.arrays["lost"] / threshold(c.point["objective"], c.point["start"])))
               for c in results.cells(part="threshold")]  # fmt: skip
     results.say(

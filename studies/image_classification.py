@@ -136,7 +136,8 @@ def plot(results):
                   title=f"Equal samples; gap = test - train loss, also at train loss {LEVEL:g}")  # fmt: skip
     compared = [compare(key, cells, found[*key[:3], "fixed 16"]) for key, cells in found.items()
                 if key[3] != "fixed 16" and (*key[:3], "fixed 16") in found]  # fmt: skip
-    results.table(compared, title="Less that of fixed 16, paired by seed; half of an interval could have been seen")
+    title = "Difference from fixed 16, paired by seed; half an interval's width would have been detected"
+    results.table(compared, title=title)
 
 
 def means(cells):

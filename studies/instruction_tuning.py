@@ -136,7 +136,7 @@ def plot(results):
         a = c.arrays
         results.say(
             f"{int(a['parameters']):,} parameters, {int(a['pairs']):,} pairs with {int(a['answer tokens']):,} answer "
-            f"tokens, {c.point['budget']:,} samples a run; nothing here speaks for large models."
+            f"tokens, {c.point['budget']:,} samples a run; this says nothing about large models."
         )
     if results.axes["tuning"] == ["grid"]:
         edges = [c.point for c in results.cells() if c.arrays["at_edge"]]

@@ -108,7 +108,7 @@ def plot(results):
     found = {key: p for key in chosen if sum(map(bool, p := pairs(results, *key))) >= 2}
     if units := [u for u, m in found if m == "adam"]:
         figure = an.plotting.page(
-            [draw_levels, draw_layers], units, lambda ax, draw, unit: draw(ax, results, unit, found[unit, "adam"]),
+            [draw_levels, draw_layers], units, lambda ax, draw, unit: draw(ax, results, unit, found),
             height=7.0, share="", titles={"word": "words", "char": "characters"}.get,
         )  # fmt: skip
         results.save_figure(figure, "language_model")
@@ -125,7 +125,7 @@ def table_rows(results):
                    "low": a["interval"][k, l, 0], "high": a["interval"][k, l, 1]}  # fmt: skip
 
 
-def draw_levels(ax, results, unit, matches):
+def draw_levels(ax, results, unit, found):
     """Geometric mean over layers against the training loss, with a t interval over seeds."""
     series = {}
     for method in results.axes["optimizer"]:
@@ -142,14 +142,21 @@ def draw_levels(ax, results, unit, matches):
         ax.invert_xaxis()
 
 
-def draw_layers(ax, results, unit, matches):
+def layer_table(results, unit, matches):
     """ln(R_SGD+M / R_Adam), mean over seeds, layers against loss."""
     arrays = results.cells(unit=unit, optimizer=BASE)[0].arrays
-    table = [[np.mean([m.log_ratio[k] for seed in matches for m in seed if m.level == level] or [np.nan])
-              for level in arrays["levels"]] for k in range(len(arrays["layers"]))]  # fmt: skip
+    return [[np.mean([m.log_ratio[k] for seed in matches for m in seed if m.level == level] or [np.nan])
+             for level in arrays["levels"]] for k in range(len(arrays["layers"]))]  # fmt: skip
+
+
+def draw_layers(ax, results, unit, found):
+    """The table of one unit, in the colors of all."""
+    arrays = results.cells(unit=unit, optimizer=BASE)[0].arrays
+    tables = {u: layer_table(results, u, matches) for (u, method), matches in found.items() if method == "adam"}
+    most = max(np.nanmax(np.abs(table)) for table in tables.values())
     names = [str(n).replace("blocks.", "").replace(".weight", "") for n in arrays["layers"]]
     levels, label = [f"{v:g}" for v in arrays["levels"]], r"$\ln(R_{\mathrm{SGD+M}} / R_{\mathrm{Adam}})$"
-    an.plotting.heat_map(levels, names, table, label=label, ax=ax)
+    an.plotting.heat_map(levels, names, tables[unit], label=label, limits=(-most, most), ax=ax)
     ax.set_xlabel("level of the training loss (nats a token)")
 
 

@@ -75,12 +75,15 @@ def plot(results):
 
     ends = [results.axes["batch"][0], results.axes["batch"][-1]]
     label, others = "{profile}, M={batch}", ["sgd", "adagrad_norm"]
-    budget = results.races(label, part="budget")
-    budget.verdicts()
-    results.races(label, part="target", batch=ends).compare(others)
+    target, budget = (results.races(label, part=part) for part in ("target", "budget"))
+    results.races(label, part="target", batch=ends).compare(others, what="mean gap")
     results.races(label, part="budget", batch=ends).compare(others, what="mean gap at equal samples")
-    results.races("{profile}, M={batch}, {part}").edges()
+    for other in others:
+        target.winners(other)
+    budget.winners("sgd", what="mean gap at equal samples")
     budget.misranked("sgd")
+    budget.verdicts()
+    results.races("{profile}, M={batch}, {part}").edges()
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def plot(results):
                   title="Mean squared distance; slope over the last 1.5 decades")  # fmt: skip
     if spread:
         results.save_csv("spread", spread)
-        results.table([row | {"over formula": row["measured"] / row["at step/sqrt(v)"]} for row in spread],
+        results.table([row | {"over formula": row["measured"] / row["at step size/sqrt(v)"]} for row in spread],
                       title="Stationary |w|^2 beside SGD's at the same rate and where noise rules v")  # fmt: skip
     for rule in dict.fromkeys(r["rate"] for r in rows if r["rate"].startswith("phases")):
         n = int(rule.split()[-1])
@@ -122,8 +122,8 @@ def verdict(row):
 
 
 def stationary(method, step_size, arrays):
-    """|w|^2 at a constant rate beside SGD's formula at the same rate and where noise rules v, at step / sqrt(v)."""
-    rates = {"SGD's formula": step_size, "at step/sqrt(v)": step_size * (1 if method == "sgd" else np.sqrt(BATCH))}
+    """|w|^2 at a constant rate beside SGD's formula at the same rate; where noise rules v, at step size / sqrt(v)."""
+    rates = {"SGD's formula": step_size, "at step size/sqrt(v)": step_size * (1 if method == "sgd" else np.sqrt(BATCH))}
     exact = {name: np.sum(facts.stationary_variance(CURVATURE, 1.0, step_size=rate, batch_size=BATCH))
              for name, rate in rates.items()}  # fmt: skip
     return {"method": method, "rate": step_size, "measured": arrays["late"], "+-": float(arrays["error"]), **exact}

@@ -90,7 +90,7 @@ def first_layer(results, method, **chosen):
 
 
 def draw(ax, x, samples, predicted, xlabel, title):
-    """Medians of the pair with distribution-free limits, and its predictions dashed in the same colours."""
+    """Medians of the pair with distribution-free limits, and its predictions dashed in the same colors."""
     series = {m: an.intervals.Limits(*np.array([an.intervals.quantile_interval(v, 0.5)[:3] for v in values]).T)
               for m, values in samples.items()}  # fmt: skip
     an.plotting.curves(x, series, xlabel=xlabel, ylabel="R_med, first layer", ax=ax)

@@ -55,11 +55,11 @@ def known_constants(setting, steps):
 
 
 def optimizer_of(setting, name, bound, known):
-    """The method at the theorem's step size, and that step."""
+    """The method at the theorem's step size, and that size."""
     make = getattr(an.optimizers, name)
     if bound.step_rule is not None:
         step_size = np.max(bound.tuned_step_size(**known))
-    else:  # the step that balances bias and curvature but for logarithms
+    else:  # the step size that balances bias and curvature but for logarithms
         step_size = np.sqrt(DROP * (DIM if name == "adagrad_norm" else 1))
     keywords = {"eps": EPS, "preset": "nonconvex"} if setting == "gradient" and name != "sgd" else {}
     return make(float(step_size), **keywords), float(step_size)
@@ -138,7 +138,7 @@ def report(results, settings, steps):
     last = results.cells(steps=results.axes["steps"][-1])
     results.verdicts(((c.point["setting"], c.arrays["verdict"]) for c in last), title="Worst instance, largest T")
     wrong = [where for where, v in judged if v.status == "violated"]
-    results.say(f"Of {len(judged)} verdicts {len(wrong)} contradict a bound: {'; '.join(wrong) or 'none'}.")
+    results.say(f"{len(judged)} verdicts; contradicting a bound: {'; '.join(wrong) or 'none'}.")
     rows, table = [], []
     for setting in settings:
         for method in METHODS:
@@ -165,7 +165,7 @@ def report(results, settings, steps):
                 f"{slack[0]:.3g} times the envelope at T = {steps[0]:,.0f} and {slack[1]:.3g} times at T = "
                 f"{steps[-1]:,.0f}."
             )
-    results.table(table, title=f"Exponents in T, level {LEVEL}; only the envelope's stands beside the theorem's")
+    results.table(table, title=f"Exponents in T, level {LEVEL}; compare the theorem's with the envelope's only")
     results.say("Bound here: exponent of the bound's value over these T, logarithms included; star: last three T only.")
     results.save_csv("rates", rows)
     moved = sum(

@@ -136,7 +136,7 @@ def report(results, cases):
         for c in results.cells() for m in METHODS
     ]  # fmt: skip
     results.verdicts(an.study.tightest(judged), title="Each bound where it is tightest, with the optimal diagonal")
-    results.say(f"Of {len(judged)} verdicts {sum(v.status == 'violated' for _, v in judged)} contradict a bound.")
+    results.say(f"{len(judged)} verdicts, {sum(v.status == 'violated' for _, v in judged)} of them contradict a bound.")
     straight, most = results.axes["angle"][0], results.axes["angle"][-1]
     rows, turns = [], []
     for turned in cases:

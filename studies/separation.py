@@ -38,10 +38,6 @@ def loser(instance):
     return "adagrad" if WINNERS[instance] == "sgd" else "sgd"
 
 
-def measure(instance, optimizer):
-    return MEASURES.get((instance, optimizer), "mean_gap")
-
-
 def instance_of(name, dim, steps):
     """Constants of an instance."""
     make = {"steep": an.bounds.separation_instance, "overshoot": an.bounds.overshoot_instance,
@@ -51,11 +47,9 @@ def instance_of(name, dim, steps):
 
 def theorem_step_size(name, optimizer, known):
     """The step size of the upper bound; 2/L for gradient descent on the steep instance; None where any will do."""
-    if (name, optimizer) == ("steep", "sgd"):
-        return 2.0
-    if (name, optimizer) == ("overshoot", "sgd"):
-        return 1.0
-    if optimizer == "sgd" or "D" not in known:
+    if optimizer == "sgd":
+        return {"steep": 2.0, "overshoot": 1.0}.get(name)
+    if "D" not in known:
         return None
     return float(np.max(an.bounds[f"convex_{optimizer}"].tuned_step_size(**known)))
 
@@ -82,7 +76,8 @@ def cell(instance, dim, optimizer, steps, replicas, seed):
         return an.simulate(f, make(step_size), noise=noise, start=known["R"], steps=steps, records=1,
                            replicas=replicas if noisy else 2, seed=seed, threads=1)  # fmt: skip
 
-    statistic, theorem = measure(instance, optimizer), theorem_step_size(instance, optimizer, known)
+    statistic = MEASURES.get((instance, optimizer), "mean_gap")
+    theorem = theorem_step_size(instance, optimizer, known)
     grid = grid_of(instance, optimizer, dim, steps)
     values = np.array([run(step_size)[statistic][:, -1] for step_size in grid])
     means = np.where(np.isnan(values).any(axis=1), np.inf, values.mean(axis=1))
@@ -165,9 +160,9 @@ def report(results, name, steps, rows):
     exact = "without noise this is exact" if ratio.low == ratio.high else f"{ratio.low:.3g} to {ratio.high:.3g}"
     results.say(
         f"Measured there: {other} at the best of {loses['grid'].size} step sizes ({loses['best step_size']:.3g}"
-        f"{', at the end of the grid' * bool(loses['at edge'])}) has {ratio.estimate:.3g} times the gap of {winner} at "
+        f"{', the edge of the grid' * bool(loses['at edge'])}) has {ratio.estimate:.3g} times the gap of {winner} at "
         f"its theorem's step size ({exact}). AdaGrad-Norm at its best ({norm['best step_size']:.3g}"
-        f"{', at the end of the grid' * bool(norm['at edge'])}) has {np.mean(norm['best']) / np.mean(wins['gap']):.3g} "
+        f"{', the edge of the grid' * bool(norm['at edge'])}) has {np.mean(norm['best']) / np.mean(wins['gap']):.3g} "
         "times."
     )
     if name == "steep":

@@ -95,7 +95,7 @@ def plot(results):
     spans = [span(case, [row for row in rows if row["case"] == case]) for case in cases]
     for columns in (("case", "B_noise", "limit / peak", "surge"),
                     ("case", "R2 exact", "R2 small B", "R2 all B", "R2 SGD law 1", "R2 SGD law .5")):  # fmt: skip
-        results.table([{k: row[k] for k in columns} for row in spans], title="One iteration, over all places drawn")
+        results.table([{k: row[k] for k in columns} for row in spans], title="One iteration, over all points drawn")
     if "SGD" in results.axes["case"]:
         a = results.one(case="SGD")
         results.say(

@@ -1,6 +1,7 @@
 """A study that counts its calls, in a folder of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,3 +42,42 @@ def script(fake):
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium under Playwright. Where ANISOTROPIC_BROWSER is "required", as in .ci/run, a missing one is an error."""
+    required = os.environ.get("ANISOTROPIC_BROWSER") == "required"
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not required:
+        pytest.importorskip("playwright")
+        if path is None:
+            pytest.skip("no Chromium on this machine: apt-get install chromium")
+    assert path, "ANISOTROPIC_BROWSER=required, but there is no chromium on the path: apt-get install chromium"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a file at a width; ``page.faults`` are errors, and requests for anything but files and data."""
+    opened = []
+
+    def go(path: Path, width: int = 1400, scheme: str = "light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.faults = []
+        page.on("console", lambda m: page.faults.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("dialog", lambda dialog: (page.faults.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or page.faults.append(r.url))
+        page.goto(path.resolve().as_uri())
+        opened.append(page)
+        return page
+
+    yield go
+    for page in opened:
+        page.close()

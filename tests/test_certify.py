@@ -188,6 +188,62 @@ def test_multipliers_that_are_off_are_paid_for():
         assert spoiled >= 1 / 6
 
 
+@pytest.mark.parametrize("measure", certify.MEASURES)
+def test_spoiled_multipliers_of_two_blocks_never_give_less_than_a_simulated_gap(measure):
+    """L = (1, 0.2), D = (1, 2) under step size 1, both coordinates Huber with the width that is worst for them."""
+    kinds, shares, T = np.array([0.2, 1.0]), np.array([0.8, 1.0]) / 1.8, 4
+    program = certify._Program(kinds, shares, T, measure)
+    forms, truth = [program.forms(k) for k in kinds], 0.0
+    for width in np.geomspace(0.02, 1.0, 60):
+        z, values, points = np.sqrt(shares), [], []
+        for _ in range(T):
+            values.append(huber(z, width))
+            points.append(z)
+            z = z - kinds * np.clip(z, -width, width)
+        reached = {"last": huber(z, width), "mean": np.mean(values), "average": huber(np.mean(points, axis=0), width)}
+        truth = max(truth, reached[measure])
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        multipliers, prices = rng.exponential(0.1, len(program.pairs)), rng.exponential(0.3, 2)
+        assert certify._upper_end(program, forms, multipliers, prices)[0] >= truth
+
+
+def huber(z, width):
+    return np.sum(np.where(np.abs(z) < width, z**2 / 2, width * (np.abs(z) - width / 2)))
+
+
+@pytest.mark.parametrize("measure", certify.MEASURES)
+def test_no_gram_matrix_has_a_larger_trace_than_the_certificate_allows(measure):
+    """Huber functions in random coordinates; a quadratic of curvature 1 under step size 1 leaves no room."""
+    rng, T, room = np.random.default_rng(2), 5, []
+    for trial in range(300):
+        kinds, shares = np.array([rng.uniform(0.05, 1.0), 1.0]), rng.dirichlet([1.0, 1.0])
+        if trial == 0:
+            shares = np.array([0.0, 1.0])
+        program = certify._Program(kinds, shares, T, measure)
+        basis = np.linalg.qr(rng.normal(size=(4, 4)))[0] if trial else np.eye(4)
+        width = 10.0 ** rng.uniform(-2, 0.5) if trial else 10.0
+        curvature = rng.uniform(0.0, 1.0, 4) if trial else np.ones(4)
+        block = np.array([0, 0, 1, 1])
+        z = rng.normal(size=4) if trial else np.array([1.0, 0.0, 1.0, 0.0])
+        for b in (0, 1):
+            z[block == b] *= np.sqrt(shares[b]) / np.linalg.norm(z[block == b])
+
+        def gradient(x, basis=basis, curvature=curvature, width=width):
+            return basis.T @ (curvature * np.clip(basis @ x, -width, width))
+
+        gram, points = np.array([np.sum(z[block == b] ** 2) for b in (0, 1)]), []
+        for _ in range(T):
+            points.append(z)
+            z = z - kinds[block] * gradient(z)
+        last = {"last": [z], "mean": [], "average": [np.mean(points, axis=0)]}[measure]
+        for x in points + last:
+            gram += [np.sum(gradient(x)[block == b] ** 2) for b in (0, 1)]
+        assert (gram <= program.traces * (1 + 1e-12)).all()
+        room.append(program.traces[1] - gram[1])
+    assert room[0] == pytest.approx(1 - 1 / T**2 if measure == "average" else 0.0, abs=1e-12)
+
+
 def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(extras.MissingExtra, match=r"pip install 'anisotropic\[certify\]'"):

@@ -164,6 +164,9 @@ class TestBounds:
         assert data["schema"] == 1 and [b["id"] for b in data["bounds"]] == [b["id"] for b in an.bounds.table()]
         assert ask(capsys, "bounds", "list", "--quiet")[1].split() == [b["id"] for b in data["bounds"]]
         assert err == ""
+        rows = [line.split() for line in ask(capsys, "bounds", "list")[1].splitlines()]
+        assert ["convex_sgd", "mean_gap", "T^-1/2", "M^-1/2", "T^-1"] in rows and ["pl_sgd", "gap"] in rows
+        assert {row[0] for row in rows if len(row) > 1} >= set(an.bounds)
 
     def test_show(self, capsys):
         bound = an.bounds.convex_adagrad
@@ -216,7 +219,7 @@ class TestBounds:
             ("--L 1", "needs sigma, R, T and M"),
             ("--L one", "--L one: expected a number, numbers with commas, or @file"),
             ("--L", "--L has no value"),
-            ("L=1", "'L=1' is no constant; expected --NAME VALUE"),
+            ("L=1", "'L=1' is not a constant; expected --NAME VALUE"),
             ("--L 1 --L 2", "--L is given twice"),
             ("--L @nowhere.npy", "--L: cannot read numbers from nowhere.npy: No such file"),
             ("--L -1 --sigma 1 --R 1 --T 1 --M 1", "L = -1; expected a finite number of at least 0"),
@@ -338,6 +341,78 @@ class TestVerify:
         assert (tmp_path / "v.pdf").read_bytes().startswith(b"%PDF")
 
 
+OWN = textwrap.dedent(
+    """
+    import anisotropic as an
+    from anisotropic.bounds.symbols import Delta, L_max, uniform_step_size
+
+    print("noise on stdout")
+    half = an.Bound("half", "mean_gap", "upper", Delta / 2, conditions=[uniform_step_size <= 0.1 / L_max],
+                    requires=an.Requires(optimizers="heavy_ball", noises="none", box=False))
+    whole, number, needy = half.scaled(2.0), 3, half.scaled(1.0)
+    whole_by_sgd = an.Bound("whole", "mean_gap", "upper", Delta, conditions=[uniform_step_size <= 0.1 / L_max],
+                            requires=an.Requires(optimizers="sgd", noises="none", box=False))
+
+    def make_optimizer(known):
+        return an.optimizers.heavy_ball(known["step_size"], 0.5)
+    """
+)
+
+
+class TestOwnBound:
+    """Half the initial gap is exceeded by the mean gap after one update by a factor of 2, by less later."""
+
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("my.py").write_text(OWN)
+
+    def test_verify(self, capsys):
+        code, out, err = ask(capsys, "verify", "my.py:half", "--budget", "20", "--json")
+        verdict = json.loads(out)["verdicts"][0]
+        assert code == 4 and "searching the worst of 20 instances" in err and "noise on stdout" in err
+        assert verdict["status"] == "violated" and verdict["bound_id"] == "my.py:half"
+        assert verdict["excess"] == pytest.approx(2.0, rel=1e-9) and verdict["instance"]["steps"] == 1
+        code, out, _ = ask(capsys, "verify", "my.py:whole", "--budget", "20", "--replicas", "3")
+        assert code == 0 and out.startswith("half (simple): not contradicted")
+        assert "level 0.001, 3 replicas" in " ".join(out.split())
+        assert out.splitlines()[-1].startswith("  on T = 1, d = ")
+
+    def test_show_evaluate_and_search(self, capsys):
+        assert "Delta" in ask(capsys, "bounds", "show", "my.py:half")[1]
+        assert json.loads(ask(capsys, "bounds", "show", "my.py:half", "--json")[1])["measure"] == "mean_gap"
+        words = ["bounds", "evaluate", "my.py:half", "--Delta", "3", "--L", "1", "--quiet"]
+        assert ask(capsys, *words)[:2] == (0, "1.5\n")
+        code, out, _ = ask(capsys, "bounds", "search", "my.py:half", "--budget", "20", "--quiet")
+        assert code == 4 and float(out) == pytest.approx(2.0, rel=1e-9)
+
+    @pytest.mark.parametrize(
+        ("text", "word", "message"),
+        [
+            ("1 / 0", "my.py:half", "my.py cannot be run (line 1): ZeroDivisionError: division by zero"),
+            ("def f(:", "my.py:half", "my.py cannot be run: SyntaxError: invalid syntax"),
+            ("import nowhere_to_be_found", "my.py:half", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+            ("raise SystemExit(0)", "my.py:half", "my.py cannot be run (line 1): SystemExit: 0"),
+            (None, "my.py:halv", "my.py has nothing called 'halv'; did you mean 'half'?"),
+            ("x = 1", "my.py:half", "my.py has nothing called 'half'; it has no bound"),
+            (None, "my.py:number", "number in my.py is an int; expected a Bound, made with an.Bound(...)"),
+            (None, "my.py", "'my.py' names no bound; write FILE.py:NAME for a bound of your own, or an ID"),
+            (None, "my.txt:half", "'my.txt:half' names no bound; write FILE.py:NAME"),
+            (None, "no.py:half", "cannot read no.py: there is no such file"),
+            (None, "my.py:whole_by_sgd", "the optimizer is 'heavy_ball'; the theorem is about sgd"),
+            (OWN + "make_optimizer = 3", "my.py:half", "make_optimizer in my.py is an int; expected a function"),
+            (OWN + "def make_optimizer(k): k['a']", "my.py:half", "make_optimizer in my.py failed (line 14): KeyError"),
+            (OWN + "del make_optimizer", "my.py:half", "has no optimizer 'heavy_ball'; pass make_optimizer="),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_read_is_a_sentence(self, capsys, text, word, message):
+        if text is not None:
+            Path("my.py").write_text(text)
+        code, out, err = ask(capsys, "verify", word, "--budget", "5")
+        assert code == 2 and out == "" and "Traceback" not in err
+        assert message in " ".join(err.split())
+
+
 class TestStudy:
     def test_list(self, folder, capsys):
         code, out, _ = ask(capsys, "study", "list", "--json")
@@ -359,11 +434,11 @@ class TestStudy:
         assert ask(capsys, "study", "status", "studies/tiny.py", "--kind", "a", "--results", "out")[0] == 0
         code, out, err = ask(capsys, "study", "plot", "tiny", "--kind", "a", "--results", "out", "--json")
         data = json.loads(out)
-        assert data["complete"] and data["files"] == ["squares.pdf", "squares.png"] and err == ""
+        assert data["complete"] and data["files"] == ["squares.pdf", "squares.png", "squares.svg"] and err == ""
         assert ask(capsys, "report", "out")[1] == f"{Path('out', 'report.html')}\n"
         page = Path("out/report.html").read_text()
         assert "Is a square larger than its root?" in page and "A square is &lt; its cube." in page
-        assert "Squares &amp; more" in page and page.count("data:image/png;base64,") == 1
+        assert "Squares &amp; more" in page and page.count("<svg ") == 1
 
     def test_failures_resume_by_the_printed_line(self, folder, capsys):
         code, _, err = ask(capsys, "study", "run", "tiny", "--kind", "a,c", "--quick")
@@ -413,10 +488,10 @@ class TestReport:
         results.table([{"x": "</script><script>alert(1)</script>"}])
         results.write_summary()
         page = report.write(results.folder).read_text()
-        assert not re.search(r"""(src|href)="(?!data:)""", page) and "@import" not in page
+        assert not re.search(r"""(src|href)="(?!data:|#)""", page) and "@import" not in page
         assert "a &lt;b&gt;" in page and "alert(1)</script>" not in page
-        assert "planted to be caught" in page and 'class="violated"' in page
-        embedded = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+        assert "planted to be caught" in page and 'data-status="violated"' in page
+        embedded = re.search(r'<script type="application/json" id="data-json">(.*?)</script>', page, re.S)
         assert json.loads(embedded[1])["summary"]["study"] == "squares"
 
     def test_an_incomplete_study_says_so(self, tmp_path):

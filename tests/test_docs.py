@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import anisotropic as an
 from anisotropic.bounds.constants import KNOWN
 from anisotropic.bounds.measures import MEASURES
-from anisotropic.evidence.search import TermNeed
+from anisotropic.evidence.mutations import TermNeed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -43,7 +44,9 @@ def test_bounds_table_has_every_bound(generated):
 
 def test_what_was_not_found_is_said(generated):
     need = TermNeed("mine", "", "noise", 0.0, 1e-3, None)
-    assert generated.needs_table([need])[-1] == "| noise | no instance found that needs this term |  |  |"
+    assert generated.needs_table([need])[-1] == "| noise term | no instance found that needs it |  |  |"
+    cause = TermNeed("mine", "", "", 0.0, 1e-3, None, "sigma")
+    assert generated.needs_table([cause])[-1] == "| `sigma` everywhere | no instance found that needs it |  |  |"
     assert generated.needs_table([]) == ["* worst instances: not searched yet"]
 
 
@@ -73,6 +76,8 @@ def test_every_page_is_in_a_table_of_contents():
     listed = {line.strip() for line in index.splitlines()}
     pages = [p.relative_to(DOCS).with_suffix("") for p in DOCS.rglob("*.md")]
     ours = [str(p) for p in pages if p.parts[0] not in ("_build", "_generated", "theory") and str(p) != "index"]
+    listed |= {line.strip() for line in (DOCS / "notebooks.md").read_text(encoding="utf-8").splitlines()}
+    ours += [f"notebooks/{p.stem}" for p in (DOCS / "notebooks").glob("*.ipynb")]
     assert len(ours) >= 11 and not set(ours) - listed
 
 
@@ -86,3 +91,53 @@ def test_the_guide_to_extensions_shows_what_is_tested():
     for noun in ("Optimizer", "Objective", "Noise", "Schedule", "BatchRule", "Bound"):
         assert sum(f"an.{noun}(" in text for text in shown) == 1, noun
     assert any("def steepest(w, gradient, params)" in text for text in shown) and len(shown) == 7
+
+
+def test_the_reference_groups_every_public_name(generated):
+    names = [n for n in an.__all__ if n != "__version__"]
+    found = generated.grouped(names)
+    assert sorted(n for group in found.values() for n in group) == sorted(names)
+    text = generated.reference_groups(["simulate", "problems"], {"problems": ""})
+    assert "[`an.problems`](_generated/reference/problems.md) |" in text
+    assert "{py:obj}`an.simulate <anisotropic.simulate>` | " in text
+    assert all(generated.first_line(n) for n in names)
+
+
+def test_long_names_break_after_underscores(generated):
+    context = {"body": '<a id="a_b"><code><span class="pre">convex_sgd</span></code> c_d</a>'}
+    generated.breakable(None, "", "", context, None)
+    assert context["body"] == '<a id="a_b"><code><span class="pre">convex_<wbr>sgd</span></code> c_d</a>'
+
+
+@pytest.fixture
+def gallery(generated, monkeypatch):
+    """docs/_ext/gallery.py as a module."""
+    monkeypatch.setitem(sys.modules, "generated", generated)
+    spec = importlib.util.spec_from_file_location("docs_gallery", DOCS / "_ext" / "gallery.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_gallery_shows_what_results_hold(gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "PICTURES", tmp_path / "pictures")
+    (tmp_path / "s").mkdir()
+    for name in ("drawn", "waiting"):
+        (tmp_path / "s" / f"{name}.py").write_text(f'"""Is {name} a question?\n\nYes."""\n')
+    folder = tmp_path / "r" / "drawn-quick"
+    folder.mkdir(parents=True)
+    (folder / "f.svg").write_text("<svg/>")
+    (folder / "summary.json").write_text('{"figures": {"f": "A curve."}, "sentences": ["SGD is *2 times* slower."]}')
+    text = gallery.gallery(tmp_path / "s", tmp_path / "r")
+    assert "*Is drawn a question?*" in text and ":alt: A curve." in text and "SGD is \\*2 times\\* slower." in text
+    assert (tmp_path / "pictures" / "drawn.svg").read_text() == "<svg/>" and "Not drawn where" in text
+    monkeypatch.setenv("ANISOTROPIC_GALLERY", "required")
+    with pytest.raises(FileNotFoundError, match=r"waiting-quick has no summary.json; run waiting.py --quick"):
+        gallery.gallery(tmp_path / "s", tmp_path / "r")
+
+
+def test_links_that_open_notebooks(gallery):
+    text = gallery.launch("https://github.com/owner/name")
+    assert "colab.research.google.com/github/owner/name/blob/main/docs/notebooks/student.ipynb" in text
+    assert "mybinder.org/v2/gh/owner/name/main?labpath=docs%2Fnotebooks%2Fstudent.ipynb" in text
+    assert "Upload notebook" in gallery.launch("")

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from rounding import EPS
+from scipy import sparse
 
 import anisotropic as an
+from anisotropic.datasets.rows import rows_and_labels
 
 SILENT = an.noises.gaussian(0.0)
 
@@ -70,3 +72,19 @@ def test_more_records_than_steps():
 @pytest.mark.parametrize("start", [-2.0, 2.0])
 def test_the_corners_of_the_box_belong_to_it(start):
     assert simulate([1.0], start=start).initial_gap == 2.0
+
+
+@pytest.mark.parametrize("form", ["csr", "csc"])
+def test_a_sparse_matrix_that_points_outside_of_itself_is_refused(form):
+    """Compiled code followed such indices: the process ended in a segmentation fault."""
+    made = {"csr": sparse.csr_array, "csc": sparse.csc_array}[form]
+    X = made((np.ones(2), np.array([0, 7]), np.array([0, 1, 2])), shape=(2, 2))
+    y = np.array([1.0, -1.0])
+    for use in (
+        lambda: an.problems.logistic_regression(X, y, l2=0.1),
+        lambda: an.smoothness.gershgorin(X),
+        lambda: an.smoothness.row_gershgorin(X),
+        lambda: rows_and_labels(X, y),
+    ):
+        with pytest.raises(ValueError, match="damaged sparse matrix"):
+            use()

@@ -371,7 +371,7 @@ def test_whole_vector_functions_see_one_replica_at_a_time(f):
         w -= 0.5 * scale * m
         x = np.abs(q @ w)
         gap.append(np.sum(c * np.minimum(x, 0.1) * (x - 0.5 * np.minimum(x, 0.1))) if f == "rotated" else c @ w**2 / 2)
-    run = an.simulate(objective, method, noise=an.noises.none(), replicas=5, **common)
+    run = an.simulate(objective, method, noise=an.noises.gaussian(0.0), replicas=5, **common)  # compiled once for all
     np.testing.assert_allclose(run.gap, [np.array(gap)[run.steps - 1]] * 5, rtol=1e-12)
     many, few = (an.simulate(objective, method, noise=an.noises.gaussian(1.0), replicas=n, **common) for n in (40, 3))
     assert np.array_equal(many.gap[:3], few.gap) and len(np.unique(many.gap[:, -1])) == 40

@@ -96,7 +96,7 @@ def test_several_runs_may_differ_in_the_horizon_and_what_is_tuned_to_it_only():
         an.verify(textbook(horizon=True), [])
     with pytest.raises(TypeError, match="expected a Run or a list of them, got str"):
         an.verify(textbook(), "run")
-    with pytest.raises(TypeError, match="'convex_sgd' is no Bound; write an.bounds"):
+    with pytest.raises(TypeError, match="'convex_sgd' is not a Bound; write an.bounds"):
         an.verify("convex_sgd", runs[0])
 
 

@@ -112,7 +112,7 @@ def test_window_selects_horizons():
 def test_single_run_only_for_any_time_methods_and_says_so():
     steps = np.unique(np.geomspace(1, 10_000, 80).astype(int))
     values = np.ones((5, 1)) / steps**0.5
-    with pytest.raises(ValueError, match="one run of 'sgd', whose step is fixed for one horizon"):
+    with pytest.raises(ValueError, match="one run of 'sgd', whose step size is fixed for one horizon"):
         fit_rate(run(values, steps), "gap")
     for facts in ({"optimizer": "adagrad"}, {"schedule": "inverse_sqrt"}, {"law": "none"}):
         fit = fit_rate(run(values, steps, **facts), "gap")

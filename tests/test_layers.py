@@ -53,8 +53,10 @@ LAYERS = {
     "datasets": Row("records", "numpy scipy", "pooch sklearn"),
     "advice": Row(f"{NOUNS} simulation intervals bounds evidence noise_scale datasets plotting study",
                   "numpy scipy", "matplotlib"),
+    "advice.torch": Row("records evidence advice", "numpy torch"),
     "plotting": Row("records intervals bounds evidence", "numpy", "matplotlib"),
-    "study": Row("records intervals evidence plotting", "numpy click", "rich llvmlite"),
+    "study": Row("records intervals evidence plotting", "numpy click",
+                 "jinja2 markupsafe pandas rich llvmlite submitit xarray"),
     "cli": Row("records advice bounds datasets evidence study plotting", "click", "numpy rich"),
 }
 ADAPTERS = [name for name in LAYERS if "." in name]
@@ -208,6 +210,7 @@ HEAVY = ["numba", "sympy", "scipy", "matplotlib", "torch", "pandas", "sklearn", 
     [
         ("import anisotropic", [*HEAVY, "numpy", "click", "rich"]),
         ("from anisotropic.cli import main; main(['--help'])", [*HEAVY, "numpy", "rich"]),
+        ("from anisotropic.cli import main; main(['bounds', 'list'])", HEAVY),
         ("import anisotropic.bounds as b; b.convex_adagrad.latex()", ["numba", "matplotlib", "scipy.stats", "torch"]),
         ("import anisotropic.evidence.verdicts, anisotropic.intervals",
          ["numba", "matplotlib", "scipy.stats", "torch"]),

@@ -199,6 +199,18 @@ class TestMethods:
         assert [t.get_text() for t in ax.texts] == ["10", "-"]
         assert [t.get_text() for t in ax.get_xticklabels()] == ["0.5", "1.5"]
 
+    def test_a_missing_marker_is_explained_once(self):
+        gone = {"sgd": [np.nan, 2.0, 1.0, 1.0], "adagrad": [4.0, np.nan, 1.0, 1.0]}
+        for draw, words in ((plotting.speed_up, "target not reached"), (plotting.curves, "diverged or not measured")):
+            labels = draw(BATCHES, gone).get_legend_handles_labels()[1]
+            assert labels.count(f"no marker: {words}") == 1
+            whole = draw(BATCHES, {"sgd": np.ones(4)}).get_legend_handles_labels()[1]
+            assert not any(label.startswith("no marker") for label in whole)
+
+    def test_panels_may_share_a_scale(self):
+        norms = [plotting.heat_map([1], ["a"], [[v]], label="x", limits=(0.0, 8.0)).collections[0].norm for v in (1, 7)]
+        assert {(norm.vmin, norm.vmax) for norm in norms} == {(0.0, 8.0)}
+
     def test_zero_is_the_middle_of_a_heat_map_with_both_signs(self):
         norm = plotting.heat_map([1, 2], ["a"], [[-3.0, 1.0]], label="ln ratio").collections[0].norm
         assert (norm(-3.0), norm(0.0), norm(3.0)) == (0.0, 0.5, 1.0)

@@ -88,7 +88,7 @@ def test_statistics_are_read_by_attribute_and_by_key(run):
         _ = run["loss"]
     twin = pickle.loads(pickle.dumps(run))
     np.testing.assert_array_equal(twin.mean_gap, run.mean_gap)
-    assert repr(copy.deepcopy(run)) == "Run(adagrad on quadratic, d=2, noise gaussian, 20 steps, 3 replicas)"
+    assert repr(copy.deepcopy(run)) == "Run(adagrad on quadratic, d=2, noise gaussian, 20 iterations, 3 replicas)"
 
 
 def test_constants_carry_the_names_of_bounds(run):

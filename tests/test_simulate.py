@@ -158,7 +158,7 @@ def test_parity_with_torch_over_1000_noiseless_steps(kind):
         "amsgrad": lambda: torch.optim.Adam([w], lr=0.05, amsgrad=True),
     }[kind]()
     run = an.simulate(
-        an.problems.quadratic(h), ours, noise=an.noises.none(), start=1.0, steps=1000, replicas=1, records=1000
+        an.problems.quadratic(h), ours, noise=an.noises.gaussian(0.0), start=1.0, steps=1000, replicas=1, records=1000
     )
     t_h, gaps = torch.tensor(h), []
     for _ in range(1000):

@@ -251,7 +251,7 @@ class TestPairing:
             Study.load(fake)
 
     def test_a_slip_in_a_name_is_seen(self):
-        with pytest.raises(StudyError, match="names 'kinds', which is no axis; did you mean 'kind'"):
+        with pytest.raises(StudyError, match="names 'kinds', which is not an axis; did you mean 'kind'"):
             squares(unpaired=("kinds",))
         with pytest.raises(StudyError, match="expected names of axes"):
             squares(unpaired=(3,))

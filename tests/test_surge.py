@@ -226,8 +226,8 @@ def test_the_law_of_sgd_agrees_with_simulation():
         ({"mean": np.ones(3)}, r"mean has shape \(3,\); expected a number or shape \(2,\)"),
         ({"sigma": [1.0, 0.0]}, r"sigma\[1\] = 0; expected .*numbers above 0"),
         ({"sigma": np.ones((2, 3))}, r"sigma has shape \(2, 3\); expected \(d,\) or a symmetric covariance"),
-        ({"sigma": np.ones((2, 2))}, "sigma is no positive definite covariance"),
-        ({"hessian": -np.eye(2)}, "expected curvature along the signs is -2 at B = 4, so that no step is best"),
+        ({"sigma": np.ones((2, 2))}, "sigma is not a positive definite covariance"),
+        ({"hessian": -np.eye(2)}, "expected curvature along the signs is -2 at B = 4, so that no step size is best"),
         ({"mean": [1.0, 0.0], "form": "large_batch"}, r"mean\[1\] = 0, whose sign never settles"),
     ],
 )
@@ -237,5 +237,5 @@ def test_wrong_input_is_a_sentence(change, message):
 
 
 def test_sgd_needs_curvature_along_the_gradient():
-    with pytest.raises(ValueError, match="the curvature along the gradient is 0; no step is best"):
+    with pytest.raises(ValueError, match="the curvature along the gradient is 0; no step size is best"):
         surge.sgd_optimal_step_size(1, [1.0, 0.0], 1.0, [0.0, 1.0])

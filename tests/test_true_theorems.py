@@ -11,7 +11,7 @@ from collections import Counter
 from functools import partial
 
 import numpy as np
-import pytest
+import sympy
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from sympy import Eq
 
@@ -28,7 +28,6 @@ NOISES = ("gaussian", "two_point", "affine", "none")[: 4 if EXAMPLES > 100 else 
 NAMES = [n for n in bounds if EXAMPLES > 100 or n.startswith(("convex_sgd", "convex_adagrad", "pl_sgd", "sgd_"))]
 LEVEL = 1e-5
 KEEP = {"T", "d"}
-SEEN: Counter = Counter()
 
 
 # ---- a theorem in other words ----------------------------------------------------------------------------------------
@@ -49,13 +48,14 @@ def rewritten(bound, change, **options):
     """The bound with every expression passed through `change`."""
     forms = {}
     for name, form in bound.summands.items():
-        conditions = tuple(map(change, form.conditions))
+        conditions = tuple(c for c in map(change, form.conditions) if c != sympy.true)
         if isinstance(form, Solver):
             needs = tuple(change(x) if change(x).is_Symbol else x for x in form.needs)
             forms[name] = Solver(partial(_with_old_names, form.solve), needs, None, conditions)
         else:
             forms[name] = Form({k: change(e) for k, e in form.terms.items()}, conditions)
-    return Bound(bound.name, bound.measure, bound.kind, forms=forms, conditions=map(change, bound.conditions),
+    conditions = [c for c in map(change, bound.conditions) if c != sympy.true]  # "nonnegative" may settle one
+    return Bound(bound.name, bound.measure, bound.kind, forms=forms, conditions=conditions,
                  requires=bound.requires, probability=bound.probability, **options)  # fmt: skip
 
 
@@ -181,6 +181,11 @@ def simulated(seed, base, bound, way, kinds, horizon):
                        seed=seed, threads=1)  # fmt: skip
 
 
+# ---- the two held against each other ---------------------------------------------------------------------------------
+
+seen: Counter = Counter()
+
+
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -194,7 +199,8 @@ def simulated(seed, base, bound, way, kinds, horizon):
     horizons=st.lists(st.integers(1, 200), min_size=1, max_size=3, unique=True),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_no_true_theorem_is_accused(made, kinds, horizons, seed):
+def hold(made, kinds, horizons, seed):
+    """One theorem against its runs; counts the answers."""
     base, bound, way, form = made
     runs = [simulated(seed, base, bound, way, kinds, n) for n in horizons]
     given_ = {}
@@ -206,13 +212,13 @@ def test_no_true_theorem_is_accused(made, kinds, horizons, seed):
     if len(runs) > 1 and ("own_step_size" in given_ or "own_eps" in given_):
         runs = runs[:1]  # a constant that is passed is one for all runs
     verdict = an.verify(bound, runs if len(runs) > 1 else runs[0], level=LEVEL, form=form, **given_)
-    SEEN[verdict.status] += 1
+    seen[verdict.status] += 1
     assert verdict.status != "violated", f"{base.name}, {way}, {runs}\n{verdict}"
 
 
-def test_the_runs_do_judge():
+def test_no_true_theorem_is_accused_by_runs_that_do_judge():
     """Nothing would be shown by verdicts that never look at the inequality."""
-    if not SEEN:
-        pytest.skip("the test above was not run")
-    judged = SEEN["not contradicted"] + SEEN["inconclusive"]
-    assert judged > 0.25 * sum(SEEN.values()), SEEN
+    seen.clear()
+    hold()
+    judged = seen["not contradicted"] + seen["inconclusive"]
+    assert judged > 0.25 * seen.total() >= 0.25 * EXAMPLES * 0.9, seen

@@ -86,6 +86,33 @@ LAWS = {
 }
 
 
+def test_records_at_which_a_lower_bound_claims_nothing_do_not_tell():
+    """Slack 1 of "0 >= 0" and slack infinity of "0.5 >= 0" say nothing; the telling record is the one with a claim."""
+    rising = Bound("rising", "gap", "lower", {"growth": T - 2})
+    run = fake(np.tile([0.0, 0.5, 4.0, 5.0], (2, 1)), law="none")
+    verdict = verify(rising, run)
+    assert verdict.status == "not contradicted" and verdict.horizons == (3, 4)
+    assert (verdict.steps, verdict.bound, verdict.slack, verdict.power) == (4, 2.0, 2.5, 2.5)
+    low = fake(np.tile([0.0, 0.5, 4.0, 1.0], (2, 1)), law="none")
+    assert verify(rising, low).status == "violated" and verify(rising, low).steps == 4
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_lower_bound_that_claims_nothing_anywhere_does_not_apply(value):
+    verdict = verify(claim(value, "lower"), fake(gaps(3, 50)))
+    assert verdict.status == "not applicable"
+    assert verdict.reason == (
+        "the bound (form simple) is not above zero at any T looked at, and the quantity is never below zero, so it "
+        "claims nothing that could be compared"
+    )
+
+
+def test_a_lower_bound_below_zero_claims_something_of_a_statistic_that_may_be_negative():
+    run = fake(np.full((2, 2), -2.0), measure="own", law="none")
+    assert verify(Bound("claim", "own", "lower", {"bound": -1.0}), run).status == "violated"
+    assert verify(Bound("claim", "own", "lower", {"bound": -3.0}), run).status == "not contradicted"
+
+
 @pytest.mark.parametrize("kind", ["upper", "lower"])
 @pytest.mark.parametrize("law", LAWS)
 def test_false_alarms_at_level_five_percent(law, kind):
@@ -236,7 +263,7 @@ def test_pathwise_bound_counts_replicas_above_it(mean, status):
     verdict = verify(PATHWISE, fake(gaps(11, 4000, mean)), level=0.01, delta=0.05)
     assert verdict.status == status and verdict.interval_kind == "Clopper-Pearson"
     assert verdict.estimate == pytest.approx(mean * np.log(20), rel=0.1)
-    assert "0.95 quantile of gap after 1 step:" in str(verdict)
+    assert "0.95 quantile of gap after 1 iteration:" in str(verdict)
 
 
 def test_pathwise_verdict_is_the_clopper_pearson_test():
@@ -339,4 +366,4 @@ def test_report_fits_a_terminal_and_json_is_strict():
         text = json.dumps(verdict.to_dict(), allow_nan=False)
         assert json.loads(text)["summary"] == verdict.summary
     assert str(refused).count("\n  - ") == len(refused.conditions) > 2
-    assert "mean_gap after 10 steps" in str(verify(TWO_TERMS, run))
+    assert "mean_gap after 10 iterations" in str(verify(TWO_TERMS, run))

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def spread(function: Callable[..., Any], inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_for(function: Callable[..., Any], inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and named arguments: a dictionary by name, a tuple one by one, else (or if that fails) as one.
 
     Examples
     --------
-    >>> spread(lambda ids, mask=None: None, {"ids": 1, "mask": 2})
+    >>> arguments_for(lambda ids, mask=None: None, {"ids": 1, "mask": 2})
     ((), {'ids': 1, 'mask': 2})
-    >>> spread(lambda features: None, {"ids": 1, "mask": 2})
+    >>> arguments_for(lambda features: None, {"ids": 1, "mask": 2})
     (({'ids': 1, 'mask': 2},), {})
-    >>> spread(lambda pair: None, (1, 2))
+    >>> arguments_for(lambda pair: None, (1, 2))
     (((1, 2),), {})
     """
     args: tuple[Any, ...] = inputs if isinstance(inputs, tuple) else ()

@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "sympy", "matplotlib", "torch
 
 
 def show_versions() -> None:
-    """Print the versions of the package, of Python and of what it stands on, and the machine.
+    """Print the versions of the package, of Python and of the packages it needs, and the machine.
 
     Examples
     --------

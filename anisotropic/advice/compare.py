@@ -20,7 +20,10 @@ from ..intervals import Interval, mean_interval
 FLOOR = 1e-12
 
 #: How measures are written.
-LABELS = {"gap": "last iterate", "average_gap": "average iterate"}
+LABELS = {
+    "gap": "last iterate", "average_gap": "average iterate", "training_loss": "training loss",
+    "held_out_loss": "held-out loss",
+}  # fmt: skip
 
 #: Methods that have one step size for all coordinates; what starts with "sgd" is the baseline in one of its forms.
 CONTROL = "adagrad_norm"

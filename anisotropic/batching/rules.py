@@ -196,7 +196,7 @@ def norm_test(
     start : int
         First batch, at least 2 (the variance of one sample is not defined) unless the form is exact.
     interval : int
-        Test every so many steps.
+        Test every so many iterations.
     shrink : bool
         Whether the batch may become smaller.
     finite_population : bool

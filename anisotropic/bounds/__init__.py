@@ -63,6 +63,14 @@ _FAMILIES = {
     "drift": ("adagrad_drift_lower", "nonconvex_adagrad_lower"),
     "adaptive_batch": ("adagrad_norm_strong_growth", "adagrad_strong_growth"),
     "last_iterate": ("convex_sgd_last", "convex_sgd_last_proj", "convex_sgd_last_nonsmooth"),
+    "stated": (
+        "drori_teboulle_gd",
+        "nesterov_gd",
+        "nesterov_gd_short",
+        "deklerk_gd",
+        "ghadimi_heavy_ball",
+        "abbaszadehpeivasti_gd_pl",
+    ),
 }
 _HOME = {name: family for family, members in _FAMILIES.items() for name in members}
 _TOOLS = {
@@ -95,7 +103,7 @@ class _Catalogue(ModuleType):
     def __getitem__(self, name: str) -> Bound:
         if name not in _HOME:
             near = difflib.get_close_matches(str(name), _HOME, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise KeyError(f"no bound is called {name!r}{hint} bounds.table() lists all {len(_HOME)}")
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
@@ -128,32 +136,31 @@ def __dir__() -> list[str]:
 
 def table() -> list[dict[str, Any]]:
     """One row per bound: id, what is bounded and how, forms, conditions, exponents of noise and bias, source."""
+    catalogue = sys.modules[__name__]
+    return [row(name, catalogue[name]) for name in _HOME]  # type: ignore[index]
+
+
+def row(name: str, bound: Bound) -> dict[str, Any]:
+    """The row of one bound, which may be one's own."""
     from .conditions import printed
 
-    rows = []
-    catalogue = sys.modules[__name__]
-    for name in _HOME:
-        bound: Bound = catalogue[name]  # type: ignore[index]
-        rows.append(
-            {
-                "id": name,
-                "title": bound.title,
-                "measure": bound.measure,
-                "kind": bound.kind,
-                "probability": bound.probability,
-                "forms": list(bound.forms),
-                "conditions": [printed(c) for c in bound.conditions],
-                "requires": bound.requires.sentences(),
-                "constants": list(bound.constants),
-                "rate": _rate(bound, noise=True),
-                "bias_rate": _rate(bound, noise=False),
-                "source": bound.source.key if bound.source else None,
-                "arxiv": bound.source.arxiv if bound.source else None,
-                "status": bound.source.status if bound.source else None,
-                "latex": bound.latex(),
-            }
-        )
-    return rows
+    return {
+        "id": name,
+        "title": bound.title,
+        "measure": bound.measure,
+        "kind": bound.kind,
+        "probability": bound.probability,
+        "forms": list(bound.forms),
+        "conditions": [printed(c) for c in bound.conditions],
+        "requires": bound.requires.sentences(),
+        "constants": list(bound.constants),
+        "rate": _rate(bound, noise=True),
+        "bias_rate": _rate(bound, noise=False),
+        "source": bound.source.key if bound.source else None,
+        "arxiv": bound.source.arxiv if bound.source else None,
+        "status": bound.source.status if bound.source else None,
+        "latex": bound.latex(),
+    }
 
 
 def _rate(bound: Bound, noise: bool) -> dict[str, float] | None:

@@ -1,9 +1,9 @@
 """What does AdaGrad gain when a test keeps the noise below a share of the gradient? Accumulators that stay bounded.
 
-With E|g - G|^2 <= rho |G|^2 at every step (rho = eta^2 for the exact norm test) AdaGrad-Norm finds a small gradient at
-rate 1/K, and its accumulator converges; at a fixed batch the accumulator grows like K. The coordinate test does the
-same for AdaGrad. Write r = 1 + rho, v_0 = eps^2, and let both y be expected roots of accumulators: each theorem ends in
-y <= c + a ln y, whose largest solution is found by `fixed_point`.
+With E|g - G|^2 <= rho |G|^2 in every iteration (rho = eta^2 for the exact norm test) AdaGrad-Norm finds a small
+gradient at rate 1/K, and its accumulator converges; at a fixed batch the accumulator grows like K. The coordinate test
+does the same for AdaGrad. Write r = 1 + rho, v_0 = eps^2, and let both y be expected roots of accumulators: each
+theorem ends in y <= c + a ln y, whose largest solution is found by `fixed_point`.
 
 References
 ----------
@@ -42,15 +42,15 @@ def strong_growth_constants(
 ) -> StrongGrowth:
     r"""C1, C2, A and B of AdaGrad-Norm under strong growth, r = 1 + rho.
 
-    C1 = 4 Delta/step + 2 r \|G_1\|^2/eps + 4 step^2 L^2 (r + 2 r^2)/eps, C2 = 2 L step, and B the largest solution of
-    y = eps + r C1/2 + r C2 ln(y/eps).
+    With the step size s, C1 = 4 Delta/s + 2 r \|G_1\|^2/eps + 4 s^2 L^2 (r + 2 r^2)/eps, C2 = 2 L s, and B is the
+    largest solution of y = eps + r C1/2 + r C2 ln(y/eps).
 
     Parameters
     ----------
     L : number or array ``(d,)``
         Smoothness; the largest entry counts.
-    Delta, eps, step, rho : float
-        Initial gap, sqrt(v_0), step, and relative noise with E\|g - G\|^2 <= rho \|G\|^2.
+    Delta, eps, step_size, rho : float
+        Initial gap, sqrt(v_0), step size s, and relative noise with E\|g - G\|^2 <= rho \|G\|^2.
     first_gradient : float, optional
         \|G_1\|^2; without it its bound 2 L Delta.
 
@@ -82,10 +82,10 @@ def _norm(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _coordinates(values: dict[str, Any]) -> dict[str, float]:
-    """sqrt(A B)/(step sqrt(T)) of AdaGrad, split like A.
+    """sqrt(A B)/(s sqrt(T)) of AdaGrad with step sizes s_j, split like A.
 
-    With weights w_j = step^2 L_j (1/2 + (r^2 + r/2) sum_i step L_i/eps_i) and start s = step sum_j eps_j, the sum
-    over j of w_j ln(y_j/eps_j) is at most W (ln(Y/s) + KL), W = sum w and KL the divergence of w/W from step eps/s.
+    With weights w_j = s_j^2 L_j (1/2 + (r^2 + r/2) sum_i s_i L_i/eps_i) and start S = sum_j s_j eps_j, the sum over j
+    of w_j ln(y_j/eps_j) is at most W (ln(Y/S) + KL), W = sum w and KL the divergence of w/W from s eps/S.
     """
     smooth, e, step_size_ = values["L"], values["eps"], values["step_size"]
     r, gap, ratio = 1.0 + values["rho"], values["Delta"], step_size_ * smooth / e

@@ -1,4 +1,4 @@
-"""Which exact facts tie batch, step and noise together, where a theorem with a rate would say too much?
+"""Which exact facts tie batch, step size and noise together, where a theorem with a rate would say too much?
 
 Fixed points of the plug-in tests, the asymptotics of AdaGrad-Norm at a fixed batch, the stationary variance of SGD, the
 floor and the contraction of local SGD, and what is left of the start when rates are halved. Quadratics with curvature
@@ -17,7 +17,7 @@ from ..records import FloatArray, count, float_parameter, float_vector
 
 
 class FixedBatch(NamedTuple):
-    """Leading behaviour of AdaGrad-Norm after many steps: accumulator v_K, step length, squared gradient."""
+    """AdaGrad-Norm after many iterations, to leading order: accumulator v_K, step size over its root, |G_K|^2."""
 
     accumulator: float
     step_size: float
@@ -81,7 +81,7 @@ def inner_product_blind(theta: float, nu: float, rank: float, backup: int = 1) -
 
 
 def fixed_batch(curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, batch_size: int, steps: int) -> FixedBatch:
-    """AdaGrad-Norm at a fixed batch: v_K ~ K tr(Sigma)/b, so that |G_K|^2 ~ step tr(H Sigma)/(2 sqrt(b K tr Sigma)).
+    """AdaGrad-Norm at a fixed batch: v_K ~ K tr(Sigma)/b, |G_K|^2 ~ step_size tr(H Sigma)/(2 sqrt(b K tr Sigma)).
 
     >>> fixed_batch(1.0, 1.0, step_size=1.0, batch_size=4, steps=100)
     FixedBatch(accumulator=25.0, step_size=0.2, gradient_l2_squared=0.025)
@@ -93,7 +93,7 @@ def fixed_batch(curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, bat
 
 
 def stationary_variance(curvature: ArrayLike, sigma: ArrayLike, *, step_size: float, batch_size: int = 1) -> FloatArray:
-    """Variance of SGD at a constant step around the minimizer, step sigma^2/(b h (2 - step h)) in each coordinate.
+    """Variance of SGD at a constant step size s around the minimizer: s sigma^2/(b h (2 - s h)) in each coordinate.
 
     >>> stationary_variance(1.0, 2.0, step_size=1.0, batch_size=4).tolist()
     [1.0]
@@ -119,7 +119,7 @@ def local_norm_test_contraction(
 ) -> FloatArray:
     """Factor of E xbar^2 in one round when every local gradient passes the exact norm test in its coordinate.
 
-    a^(2H) + ((a^2 + step^2 h^2 eta^2)^H - a^(2H))/M with a = 1 - step h: linear convergence, no floor.
+    a^(2H) + ((a^2 + s^2 h^2 eta^2)^H - a^(2H))/M with a = 1 - s h and the step size s: linear convergence, no floor.
 
     >>> local_norm_test_contraction(0.5, step_size=1.0, eta=1.0, workers=2, local_steps=1).tolist()
     [0.375]
@@ -130,18 +130,20 @@ def local_norm_test_contraction(
     return mean + ((a**2 + (step_size * h * eta) ** 2) ** H - mean) / count(workers, "workers")
 
 
-def remaining_bias(curvature: ArrayLike, steps: Sequence[float], lengths: Sequence[int]) -> FloatArray:
-    """Share of the start that is left after phases of constant steps: prod_j (1 - step_j h)^(n_j).
+def remaining_bias(curvature: ArrayLike, step_sizes: Sequence[float], lengths: Sequence[int]) -> FloatArray:
+    """Share of the start that is left after phases of constant step sizes s_j: prod_j (1 - s_j h)^(n_j).
 
-    It goes to 0 only where sum_j n_j step_j diverges: halving after phases of fixed length stalls.
+    It goes to 0 only where sum_j n_j s_j diverges: halving after phases of fixed length stalls.
 
     >>> remaining_bias(1.0, [0.5, 0.25], [1, 2]).tolist()
     [0.28125]
     """
     h = np.atleast_1d(np.asarray(curvature, dtype=np.float64))
-    if len(steps) != len(lengths):
-        raise ValueError(f"{len(steps)} steps and {len(lengths)} lengths; expected one length for each step")
+    if len(step_sizes) != len(lengths):
+        raise ValueError(
+            f"{len(step_sizes)} step sizes and {len(lengths)} lengths; expected one length for each step size"
+        )
     left = np.ones_like(h)
-    for step_size, n in zip(steps, lengths, strict=True):
+    for step_size, n in zip(step_sizes, lengths, strict=True):
         left *= (1 - step_size * h) ** n
     return left

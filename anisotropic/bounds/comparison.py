@@ -56,15 +56,20 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    first: Bound, second: Bound, *, steps: tuple[Any, Any] = (None, None), form: str | None = None, **constants: Any
+    first: Bound,
+    second: Bound,
+    *,
+    step_sizes: tuple[Any, Any] = (None, None),
+    form: str | None = None,
+    **constants: Any,
 ) -> Comparison:
     """Compare two bounds on the same measure at the same constants.
 
     Parameters
     ----------
     first, second : Bound
-    steps : pair
-        Step of each; None takes its tuned step.
+    step_sizes : pair
+        Of the first and of the second; None takes the tuned one.
     form : str or None
         The form of both; None takes the tightest of each. Compare like forms where the slack of a form matters.
     **constants
@@ -90,15 +95,17 @@ def compare(
             f"{first.name} is about {first.measure}, {second.name} about {second.measure}; compare like with like"
         )
     if constants.get("step_size") is not None:
-        raise ValueError("each bound has its own step: pass steps=(first, second), or leave it out for the tuned steps")
+        raise ValueError(
+            "each bound has its own step size: pass step_sizes=(first, second), or leave it out for the tuned ones"
+        )
     both = (first, second)
 
     def at(i: int, **change: Any) -> tuple[str, float]:
-        c = constants | {"step_size": steps[i]} | change
+        c = constants | {"step_size": step_sizes[i]} | change
         return (form, both[i](form, **c)) if form is not None else both[i].tightest(**c)
 
     (form_a, value_a), (form_b, value_b) = at(0), at(1)
-    c = [constants | {"step_size": step_size} for step_size in steps]
+    c = [constants | {"step_size": step_size} for step_size in step_sizes]
     terms = (first.terms(form_a, **c[0]), second.terms(form_b, **c[1]))
     larger, smaller = (0, 1) if value_a >= value_b else (1, 0)
     surplus = {name: part - terms[smaller].get(name, 0.0) for name, part in terms[larger].items()}

@@ -27,7 +27,7 @@ def check_relationals(name: str, conditions: Iterable[sympy.Basic]) -> tuple[sym
     found = tuple(conditions)
     for condition in found:
         if type(condition) not in _HOLDS:
-            raise TypeError(f"condition {condition!r} of bound {name!r} is no SymPy relational like sympy.Le(a, b)")
+            raise TypeError(f"condition {condition!r} of bound {name!r} is not a SymPy relational: sympy.Le(a, b)")
     return found
 
 
@@ -46,7 +46,7 @@ def broken(conditions: Iterable[sympy.Basic], values: Mapping[str, Any]) -> list
     found = []
     for condition in conditions:
         needed, function = compiled((condition.lhs, condition.rhs))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             sides = function(*(np.asarray(values[n]) for n in needed))
         left, right = np.broadcast_arrays(*(np.atleast_1d(np.asarray(side, dtype=np.float64)) for side in sides))
         margin = ROUNDING * np.maximum(np.abs(left), np.where(np.isfinite(right), np.abs(right), 0))

@@ -47,6 +47,7 @@ KNOWN: dict[str, Constant] = {
     "rho": Constant("relative noise, variance <= sigma_j^2 + rho (grad_j f)^2", default=0.0),
     "theta": Constant("free parameter of a proof", strict=True),
     "beta": Constant("decay of a running mean of squares", strict=True, below=1.0),
+    "momentum": Constant("momentum of the heavy ball", below=1.0),
     "noise_bound": Constant("almost sure bound on one sample's error, |g_j - grad_j f|", per_coordinate=True),
     "jump_probability": Constant("probability of the rare value of a two-point noise, for one sample", strict=True),
     "first_phase": Constant("number of iterations before the law of the noise changes", strict=True),
@@ -74,7 +75,7 @@ def refuse_unknown(given: Collection[str], own: Collection[str], owner: str) -> 
         near = difflib.get_close_matches(name, pool, n=1, cutoff=0.5) or [
             k for k in pool if k.lower() == name.lower() or k in (name[:1], name[:1].upper())
         ]
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise TypeError(f"{owner} got an unknown constant {name!r}{hint} It takes {', '.join(sorted(own))}.")
 
 

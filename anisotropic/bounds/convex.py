@@ -1,7 +1,7 @@
 """What is known for SGD, AdaGrad and AdaGrad-Norm on convex functions? Bounds on the mean gap, with all constants.
 
-Statements and proofs: docs/theory/, one page a bound. K_j = D_j^2/(2 step_j) + step_j is AdaGrad's price of learning
-the step of coordinate j; it is smallest, sqrt(2) D_j, at step_j = D_j/sqrt(2).
+Statements and proofs: docs/theory/, one page a bound. K_j = D_j^2/(2 s_j) + s_j is AdaGrad's price of adapting to
+coordinate j with the step size s_j; it is smallest, sqrt(2) D_j, at s_j = D_j/sqrt(2).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _affine = 1 + rho / M
 _D2 = total(D**2)
 _K_norm = _D2 / (2 * uniform_step_size) + uniform_step_size
 _INTERIOR = frozenset({"convex", "interior minimizer"})
-_SGD = Source("bottou2018optimization", "1606.04838", "constant-step analysis; the constants are ours", "derived here")
+_SGD = Source("bottou2018optimization", "1606.04838", "constant step size; the constants are ours", "derived here")
 _ADAGRAD = Source("liu2025adagrad", "2406.15244", "convex AdaGrad, anisotropic constants", "in the spirit of")
 _NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2 + rho (grad_j f)^2"
 _PLAIN_NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2"
@@ -64,7 +64,7 @@ convex_sgd = Bound(
     conditions=[Le(uniform_step_size, 1 / (_affine * largest(L)))],
     requires=Requires(optimizers="sgd", properties=_INTERIOR),
     source=_SGD,
-    title="SGD with a constant step, convex, gradient zero at the minimizer",
+    title="SGD with a constant step size, convex, gradient zero at the minimizer",
     assumptions=[_NOISE],
     step_rule=StepRule(sum(_sgd_terms.values()), cap=1 / (_affine * largest(L))),
 )
@@ -96,7 +96,7 @@ convex_diag_sgd = Bound(
     conditions=[Le(step_size, 1 / (_affine * L))],
     requires=Requires(optimizers="sgd", properties=_INTERIOR),
     source=_SGD,
-    title="SGD with one constant step per coordinate, convex (the yardstick for AdaGrad)",
+    title="SGD with one constant step size per coordinate, convex (the yardstick for AdaGrad)",
     assumptions=[_NOISE, "the feasible set is a box, or there is none"],
     step_rule=StepRule(sum(_diag_terms.values()), cap=1 / (_affine * L)),
 )
@@ -109,7 +109,7 @@ convex_sgd_nonsmooth = Bound(
     _nonsmooth_sgd,
     requires=Requires(optimizers="sgd", properties="convex"),
     source=_SGD,
-    title="SGD with a constant step, convex, no smoothness",
+    title="SGD with a constant step size, convex, no smoothness",
     assumptions=["E g_tj^2 <= G_j^2 along the path: squared true subgradient plus sigma_j^2/M"],
     step_rule=StepRule(sum(_nonsmooth_sgd.values())),
 )
@@ -129,7 +129,7 @@ pl_sgd = Bound(
     conditions=[Lt(uniform_step_size, 2 / largest(L)), Le(1 - _contraction, 1), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", box=False),
     source=Source("karimi2016linear", "1608.04636", "linear convergence from the PL inequality", "in the spirit of"),
-    title="SGD with a constant step under the Polyak-Lojasiewicz inequality",
+    title="SGD with a constant step size under the Polyak-Lojasiewicz inequality",
     assumptions=["|grad f|^2 >= 2 mu (f - inf f), convexity is not needed", _PLAIN_NOISE],
 )
 
@@ -323,7 +323,7 @@ convex_adagrad_norm = Bound(
         "sharp": Solver(_sharp_norm, (L, sigma, D, uniform_step_size, uniform_eps, T, M, rho), _sharp_norm_equation),
     },
     requires=Requires(optimizers="adagrad_norm", preset="convex", properties=_INTERIOR),
-    source=Source("ward2020adagrad", "1806.01811", "AdaGrad with one step for all coordinates", "in the spirit of"),
+    source=Source("ward2020adagrad", "1806.01811", "AdaGrad, one step size for all coordinates", "in the spirit of"),
     title="AdaGrad-Norm in a box, convex, gradient zero at the minimizer",
     assumptions=[_NOISE, "D bounds |w_tj - w*_j|: the widths of the box"],
     step_rule=StepRule(_K_norm),

@@ -22,7 +22,7 @@ from . import symbols as s
 
 @dataclass(frozen=True)
 class StepRule:
-    """How the step size of a bound is tuned: it minimises `minimise`, and may not exceed `cap`.
+    """How the step size of a bound is tuned: it minimizes `minimise`, and may not exceed `cap`.
 
     `minimise` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
     increasing in one expression of the step size (K_j for AdaGrad), that expression.
@@ -230,7 +230,7 @@ def critical_batch_size_formula(of: Content, fixed: str) -> sympy.Expr:
         return sympy.simplify(solved(bias - noise, s.M))
     samples = sympy.simplify(noise.subs(s.T, n / s.M))
     if samples.has(s.M):
-        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise term of {of.name} is not a function of MT")
     return sympy.simplify(solved(samples - s.gap, n) / solved(bias - s.gap, s.T))
 
 
@@ -265,7 +265,7 @@ def critical_batch_size(of: Content, values: dict[str, Any], gap: float | None, 
         return _decreasing_root([(c * T**a, b) for c, a, b in noise], level)
     assert gap is not None
     if any(a != b for _, a, b in noise):
-        raise ValueError(f"the noise of {of.name} does not depend on M and T by MT alone, so no floor in samples")
+        raise ValueError(f"the noise term of {of.name} is not a function of MT")
     updates = _decreasing_root(bias, gap)
     return _decreasing_root([(c, a) for c, a, _ in noise], gap) / updates if updates else float("inf")
 

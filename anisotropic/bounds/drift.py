@@ -132,7 +132,7 @@ adagrad_drift_lower = Bound(
     assumptions=[
         "the noise has its rare value with probability p = jump_probability in one sample, away from the drift",
         "the printed equation is that of R = 0 and eps = 0; a coordinate adds its first gap only, unless the push "
-        "sigma_j sqrt(p/(1-p)) exceeds m_j = gradient_bound_j and the first step ends on the straight part",
+        "sigma_j sqrt(p/(1-p)) exceeds m_j = gradient_bound_j and the first update ends on the straight part",
     ],
 )
 
@@ -205,7 +205,7 @@ nonconvex_adagrad_lower = Bound(
     assumptions=[
         "rare jumps for first_phase iterations, then signs; sigma_j is the same in both",
         "a coordinate adds its first gradient only, unless the push sigma_j sqrt(p/(1-p)) exceeds m_j = "
-        "gradient_bound_j and the first step ends on the straight part",
+        "gradient_bound_j and the first update ends on the straight part",
     ],
 )
 

@@ -1,7 +1,7 @@
 """What remains true when smoothness grows with the gradient? AdaGrad under anisotropic (L0, L1)-smoothness.
 
-AdaGrad moves no coordinate by more than its step, so a step of at most c/max L1_j keeps every update inside the region
-where the generalized descent inequality holds with kappa(c) = 2 (e^c - 1 - c)/c^2: nothing has to be clipped.
+AdaGrad moves no coordinate by more than the step size, so one of at most c/max L1_j keeps every update inside the
+region where the generalized descent inequality holds with kappa(c) = 2 (e^c - 1 - c)/c^2: nothing has to be clipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def kappa(c: float) -> float:
 
 
 def best_theta(constant: float, slope: float, mu: float) -> float:
-    """The theta that minimises (constant + slope theta)/(1 - mu sqrt(1 + theta^-2)), for 0 < mu < 1.
+    """The theta that minimizes (constant + slope theta)/(1 - mu sqrt(1 + theta^-2)), for 0 < mu < 1.
 
     The denominator is concave and increasing, so the quotient falls, then rises; where its derivative changes sign is
     (4/3)^(1/4) in the first example, and without noise (no slope) never.
@@ -124,7 +124,7 @@ def _one_theta(values: dict[str, Any], theta: float | None, advice: str) -> dict
         return float(1 - mu * np.sqrt(1 + th**-2.0))
 
     if left(theta or np.inf) <= 1e-9:
-        raise ValueError(f"step * max L1_j = {of.top:g} is too large for this form; {advice}")
+        raise ValueError(f"step_size * max L1_j = {of.top:g} is too large for this form; {advice}")
 
     def finish(Q: float, logs: np.ndarray) -> tuple[float, float]:
         growing = of.kappa * of.eta / 2 * float(np.sum(values["L1"] * of.s * logs))
@@ -135,11 +135,11 @@ def _one_theta(values: dict[str, Any], theta: float | None, advice: str) -> dict
 
 
 def _solved(values: dict[str, Any]) -> dict[str, float]:
-    return _one_theta(values, None, "the cap is 1.2564, so take a smaller step")
+    return _one_theta(values, None, "the cap is 1.2564, so take a smaller step size")
 
 
 def _readable(values: dict[str, Any]) -> dict[str, float]:
-    return _one_theta(values, 1.0, "it holds below 0.98, so take form='solved' or a smaller step")
+    return _one_theta(values, 1.0, "it holds below 0.98, so take form='solved' or a smaller step size")
 
 
 def _weighted(values: dict[str, Any]) -> dict[str, float]:
@@ -147,7 +147,9 @@ def _weighted(values: dict[str, Any]) -> dict[str, float]:
     of = _sizes(values)
     shares = of.kappa * of.eta / 2 * np.asarray(values["L1"])
     if np.max(shares) >= 1 - 1e-9:
-        raise ValueError(f"step * max L1_j = {of.top:g} is too large; the cap is 1.2564, so take a smaller step")
+        raise ValueError(
+            f"step_size * max L1_j = {of.top:g} is too large; the cap is 1.2564, so take a smaller step size"
+        )
 
     def finish(Q: float, logs: np.ndarray) -> tuple[float, float]:
         costs = shares * of.s * logs

@@ -176,7 +176,7 @@ adagrad_every_step_lower = Bound(
 def overshoot_instance(d: int, T: int, L: float = 1.0, R: float = 1.0, near: float = 1e-6) -> dict[str, Any]:
     """Constants of L |w - w*|^2/2 started at distance R in one coordinate and R `near` in the others.
 
-    AdaGrad's first step moves every coordinate by the whole step size: what the far one needs the others pay for.
+    AdaGrad's first update moves every coordinate by the whole step size: the far one needs it, the others overshoot.
 
     Examples
     --------

@@ -39,7 +39,7 @@ from .theorem import Bound, Requires, Solver, Source, StepRule
 _NOISE = "noise of mean zero given the past, one-sample variance at most sigma_j^2"
 _NO_GRADIENT_BOUND = "no bound on the gradients is assumed"
 _affine = 1 + rho / M
-_sgd_source = Source("bottou2018optimization", "1606.04838", "nonconvex SGD with a constant step", "derived here")
+_sgd_source = Source("bottou2018optimization", "1606.04838", "nonconvex SGD with a constant step size", "derived here")
 _adagrad_source = Source("jiang2025provable", "2406.04592", "AdaGrad in the l1 norm", "in the spirit of")
 _S = scalar("S")
 _quarter = sympy.Rational(1, 4)
@@ -57,7 +57,7 @@ nonconvex_sgd = Bound(
     conditions=[Lt(uniform_step_size, 2 / (_affine * largest(L)))],
     requires=Requires(optimizers="sgd", box=False),
     source=_sgd_source,
-    title="SGD with a constant step, smooth; the noise enters as sum L_j sigma_j^2",
+    title="SGD with a constant step size, smooth; the noise enters as sum L_j sigma_j^2",
     assumptions=["noise of mean zero given the past, one-sample variance at most sigma_j^2 + rho (grad_j f)^2"],
     step_rule=StepRule(2 * (_bias + _noise), cap=1 / (_affine * largest(L))),
 )
@@ -78,7 +78,7 @@ nonconvex_diag_sgd = Bound(
     conditions=[Le(step_size, 1 / L), Eq(rho, 0)],
     requires=Requires(optimizers="sgd", box=False),
     source=_sgd_source,
-    title="SGD with one constant step per coordinate, smooth, in the l1 norm (the yardstick for AdaGrad)",
+    title="SGD with one constant step size per coordinate, smooth, in the l1 norm (the yardstick for AdaGrad)",
     assumptions=[_NOISE],
 )
 
@@ -97,7 +97,7 @@ nonconvex_signsgd = Bound(
     conditions=[Eq(rho, 0)],
     requires=Requires(optimizers="sign_sgd", box=False),
     source=_sign,
-    title="signSGD with a constant step, smooth; does not converge for a fixed batch size",
+    title="signSGD with a constant step size, smooth; does not converge for a fixed batch size",
     assumptions=[_NOISE],
     step_rule=_sign_tuning,
 )
@@ -113,7 +113,7 @@ nonconvex_signsgd_gaussian = Bound(
     conditions=[Eq(rho, 0)],
     requires=Requires(optimizers="sign_sgd", box=False, laws={"gaussian", "none"}),
     source=_sign,
-    title="signSGD with a constant step, smooth, Gaussian noise",
+    title="signSGD with a constant step size, smooth, Gaussian noise",
     assumptions=[_NOISE],
     step_rule=_sign_tuning,
 )
@@ -174,7 +174,7 @@ def _equation(logs: sympy.Expr) -> sympy.Eq:
 
 
 _adagrad_needs = (L, sigma, eps, uniform_step_size, T, M, Delta)
-# Up to logarithms, at the best step: Q ~ sqrt(Delta |L|_1) + |s|_1 and G ~ Q + sqrt(Q |s|_1 sqrt(T)).
+# Up to logarithms, at the best step size: Q ~ sqrt(Delta |L|_1) + |s|_1 and G ~ Q + sqrt(Q |s|_1 sqrt(T)).
 _adagrad_asymptotic = {
     "bias": sqrt(Delta * total(L) / T),
     "noise": (Delta * total(L)) ** _quarter * sqrt(total(sigma)) / (M * T) ** _quarter

@@ -43,7 +43,8 @@ class Requires:
     fixed_schedule : bool
         Whether the step sizes must be known before the run: none that depend on the loss.
     batch_test_always_holds : bool
-        Whether the inequality of the batch rule must hold at every step: exact form, asked at every step, no cap met.
+        Whether the inequality of the batch rule must hold in every iteration: exact form, tested in every iteration, no
+        cap met.
     objectives : names
         Problem families that the theorem is about.
     laws, noises : names
@@ -122,8 +123,8 @@ class Requires:
             )
         if self.batch_test_always_holds and not facts.batch_test_always_holds:
             found.append(
-                "the batch rule did not hold at every step; the theorem needs its exact form, asked at every step, and "
-                "neither a cap nor a floor that breaks its inequality"
+                "the batch rule did not hold in every iteration; the theorem needs its exact form, tested in every "
+                "iteration, and neither a cap nor a floor that breaks its inequality"
             )
         for label, actual, allowed in (
             ("law of the noise", facts.law, self.laws), ("noise", facts.noise, self.noises),

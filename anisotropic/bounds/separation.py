@@ -1,7 +1,7 @@
-"""Is AdaGrad ever provably better than every constant-step gradient descent? An instance, and the lower bound for SGD.
+"""Is AdaGrad ever provably better than gradient descent with every constant step size? An instance, and a lower bound.
 
-One steep coordinate caps the step at 2/L; many flat ones, tuned to the number of updates, then cannot be left in time.
-AdaGrad does not see the difference in steepness.
+One steep coordinate caps the step size at 2/L; many flat ones, tuned to the number of updates, then cannot be left in
+time. AdaGrad does not see the difference in steepness.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ sgd_separation_lower = Bound(
         optimizers="sgd", objectives="quadratic", properties={"separable", "interior minimizer"}, noises="none"
     ),
     source=Source("jiang2025provable", "2406.04592", "lower bounds for SGD beside AdaGrad", "derived here"),
-    title="gradient descent on a diagonal quadratic, for every constant step up to 2/max L_j",
+    title="gradient descent on a diagonal quadratic, for every constant step size up to 2/max L_j",
     assumptions=[
         "L_j is the curvature itself; the sum is over the coordinates with 2 L_j <= max L_j",
         "a box, where there is one, contains the minimizer of the quadratic",

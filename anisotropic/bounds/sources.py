@@ -119,6 +119,44 @@ REFERENCES: dict[str, dict[str, str]] = {
         "year": "2025",
         "eprint": "2505.04599",
     },
+    "drori2014performance": {
+        "author": "Drori, Yoel and Teboulle, Marc",
+        "title": "Performance of first-order methods for smooth convex minimization: a novel approach",
+        "journal": "Mathematical Programming",
+        "volume": "145",
+        "year": "2014",
+        "eprint": "1206.3209",
+    },
+    "nesterov2018lectures": {
+        "author": "Nesterov, Yurii",
+        "title": "Lectures on Convex Optimization",
+        "publisher": "Springer",
+        "edition": "2",
+        "year": "2018",
+    },
+    "deklerk2020worst": {
+        "author": "de Klerk, Etienne and Glineur, Fran{\\c{c}}ois and Taylor, Adrien B.",
+        "title": "Worst-Case Convergence Analysis of Inexact Gradient and {Newton} Methods Through Semidefinite "
+        "Programming Performance Estimation",
+        "journal": "SIAM Journal on Optimization",
+        "volume": "30",
+        "year": "2020",
+        "eprint": "1709.05191",
+    },
+    "ghadimi2015global": {
+        "author": "Ghadimi, Euhanna and Feyzmahdavian, Hamid Reza and Johansson, Mikael",
+        "title": "Global convergence of the Heavy-ball method for convex optimization",
+        "booktitle": "European Control Conference",
+        "year": "2015",
+        "eprint": "1412.7457",
+    },
+    "abbaszadehpeivasti2023conditions": {
+        "author": "Abbaszadehpeivasti, Hadi and de Klerk, Etienne and Zamani, Moslem",
+        "title": "Conditions for linear convergence of the gradient method for non-convex optimization",
+        "journal": "Optimization Letters",
+        "year": "2023",
+        "eprint": "2204.00647",
+    },
 }
 
 
@@ -149,7 +187,8 @@ class Source:
         if fields is None:
             fields = {"eprint": self.arxiv} if self.arxiv else {}
             fields |= {"note": self.place} if self.place else {}
-        kind = "article" if "journal" in fields else "inproceedings" if "booktitle" in fields else "misc"
+        telling = {"journal": "article", "booktitle": "inproceedings", "publisher": "book"}
+        kind = next((kind for field, kind in telling.items() if field in fields), "misc")
         archive = {"archivePrefix": "arXiv"} if fields.get("eprint") else {}
         lines = [f"  {name} = {{{value}}}," for name, value in (fields | archive).items()]
         return "\n".join([f"@{kind}{{{self.key},", *lines, "}"])

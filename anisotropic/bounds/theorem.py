@@ -63,7 +63,7 @@ class Bound:
     probability : bool
         True where the bound holds for a single path with probability 1 - delta, rather than for the mean over paths.
     asymptotic : mapping with "bias" and "noise"
-        Leading behaviour up to constants and logarithms, where the terms do not show it.
+        Leading behavior up to constants and logarithms, where the terms do not show it.
 
     Examples
     --------

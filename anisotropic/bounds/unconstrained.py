@@ -1,8 +1,8 @@
 """What holds for AdaGrad without a box? Deterministic bounds on the gap whose constants do not grow with T.
 
-For AdaGrad-Norm the distance to the minimizer can only grow while the accumulated step is still too large for the
-smoothness; that growth is a finite integral, since epsilon stands outside the root and is positive. One coordinate of a
-separable function cannot be overshot by more than one step.
+For AdaGrad-Norm the distance to the minimizer can only grow while the step size over the root is still too large for
+the smoothness; that growth is a finite integral, since epsilon stands outside the root and is positive. One coordinate
+of a separable function cannot be overshot by more than one update.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SOURCE = Source("liu2023convergence", "2209.14827", "AdaGrad(Norm) on the whole
 
 
 def _drift(step_size_: Expr, smooth: Expr, e: Expr) -> Expr:
-    """2 step^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(step smooth/(2 eps), 1): growth of the squared distance."""
+    """2 s^2 [(1 + 1/x) ln x - 2 (1 - 1/x)] with x = max(s smooth/(2 eps), 1), s the step size: growth of |w - w*|^2."""
     x = larger(step_size_ * smooth / (2 * e), 1)
     return 2 * step_size_**2 * ((1 + 1 / x) * log(x) - 2 * (1 - 1 / x))
 
@@ -63,7 +63,7 @@ def _separable(reach: Expr) -> dict[str, Expr]:
     return {"bias": total(L * price**2) / (2 * T), "eps": total(eps * reach**2 / (2 * step_size)) / T}
 
 
-#: The regret when the first step has length step_size exactly: the distance is R before it, R - step_size after it.
+#: The regret when the first update has length step_size exactly: the distance is R before it, R - step_size after it.
 _after_first = larger(R - 3 * step_size, 0) * (R - step_size) / (2 * step_size)
 _first = R * (R**2 + step_size**2) / (2 * step_size) - R**2 / 2 + _after_first**2 / 2
 convex_adagrad_free_separable = Bound(

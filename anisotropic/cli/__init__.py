@@ -27,7 +27,7 @@ __all__ = ["cli", "main"]
 @click.group(cls=Group, epilog=CODES)
 @click.version_option(__version__, prog_name="anisotropic", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Convergence theory of adaptive optimisation, checked against simulation.
+    """Convergence theory of adaptive optimization, checked against simulation.
 
     \b
     anisotropic bounds show convex_adagrad

@@ -25,11 +25,12 @@ def bounds() -> None:
     """List, show, evaluate and stress the theorems."""
 
 
-def exponents(rate: dict[str, float] | None) -> str:
-    """``T^-1/2 M^-1/2`` from the exponents of a part, without that of the dimension."""
+def powers(exponents: tuple[float, float, float] | None) -> str:
+    """``T^-1/2 M^-1/2`` from the exponents of a part in T, M and d, without that of the dimension."""
     from fractions import Fraction
 
-    return " ".join(f"{k}^{Fraction(v).limit_denominator(12)}" for k, v in (rate or {}).items() if v and k != "d")
+    named = zip("TM", exponents or (), strict=False)
+    return " ".join(f"{name}^{Fraction(power).limit_denominator(12)}" for name, power in named if power)
 
 
 @bounds.command("list")
@@ -38,21 +39,20 @@ def bounds_list(as_json: bool, quiet: bool) -> None:
     """All bounds, with how their noise and bias parts decay."""
     from .. import bounds as catalogue
     from .._support.output import show
+    from ..bounds.decay import DECAY
 
-    if quiet and not as_json:
-        print("\n".join(bound_ids()))
-        return
-    rows = catalogue.table()
     if as_json:
-        emit(bounds=rows)
-        return
-    columns = ("id", "measure", "noise", "bias")
-    rows = [r | {"noise": exponents(r["rate"]), "bias": exponents(r["bias_rate"])} for r in rows]
-    show([{c: r[c] if r[c] is not None else "" for c in columns} for r in rows], "Bounds")
+        emit(bounds=catalogue.table())
+    elif quiet:
+        print("\n".join(bound_ids()))
+    else:
+        rows = {name: DECAY[name] for name in bound_ids()}
+        show([{"id": name, "measure": row.measure, "noise": powers(row.noise), "bias": powers(row.bias)}
+              for name, row in rows.items()], "Bounds")  # fmt: skip
 
 
 @bounds.command("show")
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--latex", is_flag=True, help="Only the LaTeX of the inequality.")
 @click.option("--cite", is_flag=True, help="Only the BibTeX entry of the source.")
 @output_options
@@ -62,8 +62,7 @@ def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) 
     if as_json:
         from .. import bounds as catalogue
 
-        row = next(r for r in catalogue.table() if r["id"] == name)
-        emit(**row, statement=str(bound), bibtex=bound.cite() if bound.source else None)
+        emit(**catalogue.row(name, bound), statement=str(bound), bibtex=bound.cite() if bound.source else None)
     elif latex or cite:
         print("\n".join([bound.latex()] * latex + [bound.cite()] * cite))
     else:
@@ -71,7 +70,7 @@ def bounds_show(name: str, latex: bool, cite: bool, as_json: bool, quiet: bool) 
 
 
 @bounds.command("evaluate", context_settings=PASS_ON | {"help_option_names": ["--help"]})
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--form", help="Which form; 'bounds show' lists them.")
 @click.argument("constants", nargs=-1, type=click.UNPROCESSED, metavar="--CONSTANT VALUE ...")
 @output_options
@@ -122,7 +121,7 @@ def values_of_forms(bound: Bound, values: dict[str, Any]) -> tuple[dict[str, flo
 
 
 @bounds.command("search")
-@click.argument("name", metavar="ID")
+@click.argument("name", metavar="ID|FILE.py:NAME")
 @click.option("--budget", type=click.IntRange(1), default=2000, show_default=True, help="Simulations in the search.")
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the instance to this JSON file.")
@@ -131,12 +130,13 @@ def bounds_search(name: str, budget: int, seed: int, output: Path | None, as_jso
     """Search the instance on which measured / bound is largest; exit code 4 where that refutes the bound."""
     from .._support.output import number
     from ..evidence.search import search_worst_case
+    from .own import Own, is_own, own
 
-    bound = find_bound(name)
+    bound, make = own(name) if is_own(name) else Own(find_bound(name), None)
     if not quiet:
         print(f"searching the worst of {budget:,} instances for {name}", file=sys.stderr, flush=True)
     with usage():
-        found = search_worst_case(bound, budget=budget, seed=seed, path=output)
+        found = search_worst_case(bound, budget=budget, seed=seed, make_optimizer=make, path=output)
     low, high = found.interval.low, found.interval.high
     if as_json:
         emit(bound=name, ratio=found.ratio, interval=[low, high], level=found.interval.level, refuted=found.refuted,
@@ -160,7 +160,7 @@ def read_constants(words: Sequence[str]) -> dict[str, Any]:
         name, equals, text = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
         if not word.startswith("--") or not name:
-            raise click.UsageError(f"{word!r} is no constant; expected --NAME VALUE, such as --T 1000")
+            raise click.UsageError(f"{word!r} is not a constant; expected --NAME VALUE, such as --T 1000")
         if not equals:
             if not queue:
                 raise click.UsageError(f"--{name} has no value; expected a number, numbers with commas, or @file")

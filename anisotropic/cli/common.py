@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from .._support.names import nearest
+from .._support.progress import hush
 
 if TYPE_CHECKING:
     from ..bounds import Bound
@@ -41,7 +42,7 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The two options that every command has."""
-    command = click.option("--quiet", is_flag=True, help="Only what a script needs.")(command)
+    command = click.option("--quiet", is_flag=True, callback=hush, help="Only what a script needs.")(command)
     return click.option("--json", "as_json", is_flag=True, help="JSON, alone on stdout.")(command)
 
 
@@ -62,9 +63,12 @@ def usage() -> Iterator[None]:
 
 
 def find_bound(name: str) -> Bound:
-    """The bound with this id."""
+    """The bound with this id, or the one of FILE.py:NAME."""
     from .. import bounds
+    from .own import is_own, own
 
+    if is_own(name):
+        return own(name).bound
     if name not in bound_ids():
         raise click.UsageError(unknown("bound", name, bound_ids()) + " ('anisotropic bounds list' shows all)")
     return getattr(bounds, name)

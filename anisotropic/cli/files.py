@@ -1,4 +1,4 @@
-"""Which data are at hand, and what does a results folder say? ``anisotropic datasets`` and ``anisotropic report``."""
+"""Which data sets are there, what does a results folder say? ``anisotropic datasets`` and ``anisotropic report``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .common import emit, output_options, usage
 @click.argument("name", metavar="NAME|FILE", required=False)
 @output_options
 def datasets(name: str | None, as_json: bool, quiet: bool) -> None:
-    """The data sets at hand and those that can be fetched, or what one of them holds."""
+    """The data sets available and those that can be fetched, or what one of them holds."""
     from .. import datasets as library
 
     if name is None:

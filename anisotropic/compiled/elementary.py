@@ -1,6 +1,6 @@
-"""How do elementary functions run in a vectorised loop? Branch-free exp, log1p and sin for compiled leaves.
+"""How do elementary functions run in a vectorized loop? Branch-free exp, log1p and sin for compiled leaves.
 
-A call into the C library keeps LLVM from vectorising the loop around it. These polynomials do not: no table, no
+A call into the C library keeps LLVM from vectorizing the loop around it. These polynomials do not: no table, no
 branch, no libm. Their errors (at most 4 ulps where stated) are tested against mpmath.
 
 They are compiled without reassociation, which would undo their range reductions.

@@ -20,7 +20,7 @@ KERNEL = "kernel"
 
 
 class Unsuited(ValueError):
-    """A kernel is written in a way that cannot be specialised; the sentence says which line."""
+    """A kernel is written in a way that cannot be specialized; the sentence says which line."""
 
 
 class Text(NamedTuple):

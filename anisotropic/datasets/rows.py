@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ..records import FloatArray
+from ..records import FloatArray, sound_sparse
 
 
 def signs(labels: Any, where: str = "y") -> FloatArray:
@@ -96,7 +96,7 @@ def rows_and_labels(X: Any, y: Any = None, *, target: str | None = None) -> tupl
 
 def _features(X: Any, names: Sequence[str] | None) -> Any:
     if sparse.issparse(X):
-        matrix: Any = sparse.csr_array(X, dtype=np.float64)
+        matrix: Any = sparse.csr_array(sound_sparse(X), dtype=np.float64)
     else:
         try:
             matrix = np.asarray(X, dtype=np.float64)

@@ -13,6 +13,8 @@ from scipy import sparse
 
 from .._support.names import nearest
 from ..records import FloatArray
+from ..records.archive import Unreadable, arrays_of
+from .libsvm import LARGEST
 from .rows import rows_and_labels, signs
 
 
@@ -32,9 +34,12 @@ def read_csv(
     The first line holds names where a feature in it is no number. The labels are the column that `target` names, by
     default the last; they may be texts.
     """
-    text = content(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    text = content(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = csv.reader(io.StringIO(text))
-    first = next((row for row in lines if row), None)
+    try:
+        first = next((row for row in lines if row), None)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num} is no line of a CSV file ({error})") from None
     if first is None:
         raise ValueError(f"{path} has no rows; expected a line for each sample, features and one label")
     if len(first) < 2:
@@ -70,7 +75,13 @@ def read_csv(
 
 def _first_fault(path: Path, text: str, skip: int, names: list[str], features: list[int]) -> str:
     reader = csv.reader(io.StringIO(text))
-    for row in reader:
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            return f"{path}, line {reader.line_num} is no line of a CSV file ({error})"
         if reader.line_num <= skip or not row:
             continue
         if len(row) != len(names):
@@ -90,9 +101,8 @@ def read_npz(path: Path) -> tuple[Any, FloatArray]:
     Arrays X and y; or, for a sparse X, the arrays that scipy.sparse.save_npz writes for CSR, and y.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+        held = arrays_of(path, LARGEST)
+    except Unreadable as error:
         raise ValueError(f"{path} cannot be read as NPZ ({error})") from None
     if "y" not in held or ("X" not in held and not {"data", "indices", "indptr", "shape"} <= set(held)):
         raise ValueError(
@@ -101,5 +111,8 @@ def read_npz(path: Path) -> tuple[Any, FloatArray]:
         )
     if "X" in held:
         return rows_and_labels(held["X"], held["y"])
-    parts = held["data"], held["indices"], held["indptr"]
-    return rows_and_labels(sparse.csr_array(parts, shape=tuple(held["shape"])), held["y"])
+    try:
+        matrix = sparse.csr_array((held["data"], held["indices"], held["indptr"]), shape=tuple(held["shape"]))
+        return rows_and_labels(matrix, held["y"])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: its arrays are not the rows of a CSR matrix and labels ({error})") from None

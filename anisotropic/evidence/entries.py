@@ -35,7 +35,7 @@ class Entry:
     reach : StepsToTarget or None
         Iterations to the target, each limit at half of the level of the race, so that ratios hold at its level.
     at_edge : bool
-        Whether the best step size lies at an end of its grid.
+        Whether the best step size is at the edge of its grid.
     tried, diverged : int
         Step sizes on the grid, and those of them that diverged.
     claim : float
@@ -120,7 +120,7 @@ class Race:
         return entries[method], entries[reference or self.reference]
 
     def edges(self) -> list[str]:
-        """Methods whose best step size lies at an end of its grid."""
+        """Methods whose best step size is at the edge of its grid."""
         return [e.method for e in self.entries if e.at_edge]
 
     def misranked(self, method: str, reference: str | None = None) -> bool | None:
@@ -156,39 +156,62 @@ class Race:
         return found
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table that is printed, one dict per entry."""
+        """The table that is printed, one dict per entry, as texts."""
+        rows = []
+        for row in self.measurements():
+            for name, value in row.items():
+                if isinstance(value, Interval):
+                    missing = "not reached" if self.target is not None else "diverged"
+                    digits = ".2f" if name.startswith("over ") else ".0f" if name == "iterations" else ".3g"
+                    row[name] = f"{value:{digits}}" if np.isfinite(value.estimate) else missing
+            rows.append(row)
+        return rows
+
+    def measurements(self) -> list[dict[str, Any]]:
+        """The table as values, one dict per entry: texts, and an `Interval` for each measurement and ratio."""
         rows = []
         for e in self.entries:
             row: dict[str, Any] = {"method": e.method, "step size": f"{e.kind} {_size(e.step_size)}"}
             finite = np.isfinite(e.values).all() and self.replicas > 1
             mean, low, high = t_limits(e.values[:, None], self.level) if finite else (np.array([np.nan]),) * 3
             if e.reach is None:
-                row[self.measure] = f"{mean[0]:.3g} [{low[0]:.3g}, {high[0]:.3g}]" if finite else "diverged"
+                row[self.measure] = Interval(float(mean[0]), float(low[0]), float(high[0]), "t", self.level)
             if self.reference in self.of(e.kind):
                 compare = self.ratio if e.reach is None else self.steps_ratio
-                r = compare(e.method, kind=e.kind)
                 same = e.method == self.reference
-                row[f"over {self.reference}"] = "1" if same else f"{r:.2f}"
+                row[f"over {self.reference}"] = "1" if same else compare(e.method, kind=e.kind)
             if e.reach is not None:
-                reached = f"{e.reach.steps:.0f} [{e.reach.low:.0f}, {e.reach.high:.0f}]"
-                row["iterations"] = reached if np.isfinite(e.reach.steps) else "not reached"
+                row["iterations"] = Interval(e.reach.steps, e.reach.low, e.reach.high, "t", self.level)
             if self.theorem:
                 row["verdict"] = e.verdict.status if e.verdict else ""
             rows.append(row)
         return rows
+
+    def to_latex(self, caption: str = "", label: str = "") -> str:
+        """The table for a paper: values with intervals, to the digits that the intervals support (package booktabs)."""
+        from .._support.paper import latex_table
+
+        return latex_table(self.measurements(), caption, label)
+
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        return html_block(self._head(), *self.notes(), rows=self.rows())
+
+    def _head(self) -> str:
+        target = "" if self.target is None else f", target {self.target:g}"
+        return (
+            f"{self.steps:,} iterations with batch size {self.batch_size:,} ({self.steps * self.batch_size:,} samples"
+            f"{target}), {self.replicas} replicas, level {self.level:g}"
+        )
 
     def __str__(self) -> str:
         rows = self.rows()
         columns = list(dict.fromkeys(k for row in rows for k in row))
         cells = [columns, *[[str(row.get(c, "")) for c in columns] for row in rows]]
         widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-        target = "" if self.target is None else f", target {self.target:g}"
-        head = (
-            f"{self.steps:,} iterations with batch size {self.batch_size:,} ({self.steps * self.batch_size:,} samples"
-            f"{target}), {self.replicas} replicas, level {self.level:g}"
-        )
         lines = ["  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        return "\n".join([head, *lines, *self.notes()])
+        return "\n".join([self._head(), *lines, *self.notes()])
 
     def arrays(self) -> dict[str, Any]:
         """Numbers, arrays and verdicts by name, as the cell of a study returns them."""

@@ -1,17 +1,17 @@
 """What is the expected gap of SGD on a quadratic, exactly? Equalities to test a simulator against.
 
 On f(w) = 1/2 sum_j h_j (w_j - w*_j)^2 with additive noise every coordinate is a linear recursion, so that second
-moments are known in closed form: no inequality, no constant to tune. With x = w_j - w*_j, a = step_j h_j, q = 1 - a
-and s^2 = sigma_j^2 / M one update is x+ = q x - step_j xi, E xi^2 = s^2, and
+moments are known in closed form: no inequality, no constant to tune. With x = w_j - w*_j, eta the step size, a = eta
+h_j, q = 1 - a and s^2 = sigma_j^2 / M one update is x+ = q x - eta xi, E xi^2 = s^2, and
 
-* E x_{t+1}^2 = q^{2t} x_1^2 + step^2 s^2 g_t(q^2),
-* sum_{t=1..T} E x_t^2 = g_T(q^2) x_1^2 + step^2 s^2 W_{T-1}(q^2),
-* E (sum_{t=1..T} x_t)^2 = g_T(q)^2 x_1^2 + step^2 s^2 S_{T-1}(q),
+* E x_{t+1}^2 = q^{2t} x_1^2 + eta^2 s^2 g_t(q^2),
+* sum_{t=1..T} E x_t^2 = g_T(q^2) x_1^2 + eta^2 s^2 W_{T-1}(q^2),
+* E (sum_{t=1..T} x_t)^2 = g_T(q)^2 x_1^2 + eta^2 s^2 S_{T-1}(q),
 
 where g_n(r) = 1 + r + ... + r^{n-1}, W_n = g_1 + ... + g_n and S_n = g_1^2 + ... + g_n^2. The three sums are built by
 doubling n, from terms of one sign where q >= 0, so that nothing cancels however small a is.
 
-Derived here; docs/theory/exact.md has the steps.
+Derived here; docs/theory/exact.md has the derivation.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def sgd_quadratic(
     steps: Any,
     batch_size: int = 1,
 ) -> Exact:
-    """Exact expected gaps of constant-step SGD on f(w) = 1/2 sum_j h_j (w_j - w*_j)^2, without a box.
+    """Exact expected gaps of SGD with constant step sizes on f(w) = 1/2 sum_j h_j (w_j - w*_j)^2, without a box.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def sgd_quadratic(
     sigma : float or array ``(d,)``
         Standard deviation of the gradient noise of one sample; the law of the noise does not matter.
     step_size : float or array ``(d,)``
-        Any positive step; above 2/h_j the gaps grow, and become infinite where they overflow.
+        Positive; above 2/h_j the gaps grow, and become infinite where they overflow.
     start, minimizer : float or array ``(d,)``
         w_1 and w*.
     steps : int or array of ints
@@ -150,8 +150,8 @@ def sgd_quadratic(
 
     Notes
     -----
-    Derived here. Relative rounding error is a few units in the last place times log2(T), for every step and curvature,
-    h = 0 and step h = 1 included.
+    Derived here. Relative rounding error is a few units in the last place times log2(T), for every step size and
+    curvature, h = 0 and step_size h = 1 included.
 
     Examples
     --------
@@ -219,8 +219,8 @@ def sgd_multiplicative(
 
     The noise of one sample has variance sigma_j^2 + rho_j (h_j x_j)^2 given the point, as with
     ``an.noises.affine(sigma, rho)``. Sparse features seen with probability p, g = (b/p) h x, have rho = 1/p - 1 and
-    sigma = 0. Then E x+^2 = (q^2 + (step h)^2 rho / M) E x^2 + step^2 sigma^2 / M: the gap stays bounded only while
-    that factor is below 1, for M = 1 and rho = 3 until step h = 1/2.
+    sigma = 0. Then E x+^2 = (q^2 + a^2 rho / M) E x^2 + step_size^2 sigma^2 / M with a = step_size h, q = 1 - a: the
+    gap stays bounded only while that factor is below 1, for M = 1 and rho = 3 until a = 1/2.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def sgd_multiplicative(
 
     Examples
     --------
-    Noise alone moves a point that would jump to the minimizer: after one step E f = rho x_1^2 / 2.
+    Noise alone moves a point that would jump to the minimizer: after one iteration E f = rho x_1^2 / 2.
 
     >>> sgd_multiplicative(1.0, 0.0, 0.25, step_size=1.0, start=2.0, steps=1)
     Exact(last=0.5, mean=2.0, average=2.0)
@@ -276,11 +276,11 @@ def heavy_ball_quadratic(
     steps: Any,
     batch_size: int = 1,
 ) -> Exact:
-    """Exact expected gaps of heavy-ball SGD on a quadratic: m+ = momentum m + g, w+ = w - step m+, m = 0 at the start.
+    """Exact expected gaps of heavy-ball SGD on a quadratic: m+ = momentum m + g, w+ = w - eta m+, m = 0 at the start.
 
-    The pair (x, m) is a linear recursion with matrix A = [[1 - step h, -step momentum], [h, momentum]] and noise vector
-    b = (-step, 1), hence second moments P+ = A P A^T + s^2 b b^T. The sum of the points rides along as a third entry,
-    and the map of moments is raised to the power T by squaring.
+    The pair (x, m) is a linear recursion with matrix A = [[1 - eta h, -eta momentum], [h, momentum]] and noise vector
+    b = (-eta, 1), eta the step size, hence second moments P+ = A P A^T + s^2 b b^T. The sum of the points rides along
+    as a third entry, and the map of moments is raised to the power T by squaring.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def heavy_ball_quadratic(
 
     Examples
     --------
-    One step does not feel the momentum:
+    One iteration does not feel the momentum:
 
     >>> heavy_ball_quadratic(1.0, 0.5, step_size=1.0, momentum=0.9, start=2.0, steps=1)
     Exact(last=0.125, mean=2.0, average=2.0)
@@ -323,11 +323,11 @@ def heavy_ball_quadratic(
 def stationary(
     curvature: ArrayLike, sigma: ArrayLike, *, step_size: ArrayLike, momentum: float = 0.0, batch_size: int = 1
 ) -> float:
-    """Limit of E f(w_t) - f* as t grows, for SGD or heavy-ball SGD with constant step on a quadratic.
+    """Limit of E f(w_t) - f* as t grows, for SGD or heavy-ball SGD with constant step size on a quadratic.
 
-    sum_j step_j s_j^2 (1 + beta) / (2 (1 - beta) (2 (1 + beta) - step_j h_j)), s_j^2 = sigma_j^2 / M, beta = momentum:
-    the fixed point of P = A P A^T + s^2 b b^T (see `heavy_ball_quadratic`). Infinite if some
-    step_j h_j >= 2 (1 + beta), since the recursion is then no contraction. Coordinates with h_j = 0 count nothing.
+    sum_j eta_j s_j^2 (1 + beta) / (2 (1 - beta) (2 (1 + beta) - eta_j h_j)), eta the step sizes, s_j^2 = sigma_j^2 / M,
+    beta = momentum: the fixed point of P = A P A^T + s^2 b b^T (see `heavy_ball_quadratic`). Infinite if some
+    eta_j h_j >= 2 (1 + beta), since the recursion is then no contraction. Coordinates with h_j = 0 count nothing.
 
     Raises
     ------

@@ -7,23 +7,24 @@ hypothesis is sorted out by the same check that `verify` makes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import batching, bounds, noises, optimizers, problems, schedules
-from ..bounds import symbols
-from ..bounds.comparison import power_law
+from .. import bounds
 from ..bounds.theorem import Bound
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run
-from .setups import Setup
+from ..records import Run
+from . import huber
+from .cells import Setup
+from .huber import Axes, MakeOptimizer
 
-Axes = dict[str, tuple[float, float]]
-#: Probability of failure at which a pathwise bound is searched.
-DELTA = 0.05
+#: Updates of single coordinates that every replica of a full set may make; of longer ones there are fewer replicas.
+FULL = 3072
+FEWEST = 16
 
 
 def _numbers(bound: Bound, at: Mapping[str, float]) -> str:
@@ -32,12 +33,44 @@ def _numbers(bound: Bound, at: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True)
 class Family:
-    """A named box of numbers for each bound, the setup that belongs to a point of it, and that point in words."""
+    """A named box of numbers for each bound, and the setup that belongs to a point of it.
+
+    `words` says a point in one line. `anchors` are points that a search looks at first, `neutral` says where an axis
+    stands in a point that was written before the family had it.
+    """
 
     name: str
     axes: Callable[[Bound], Axes]
     build: Callable[[Bound, Mapping[str, float]], Setup]
     words: Callable[[Bound, Mapping[str, float]], str] = _numbers
+    anchors: Callable[[Bound], Iterable[Mapping[str, float]]] = lambda bound: ()
+    neutral: Mapping[str, float] = field(default_factory=dict)
+
+
+HUBER = Family("huber", huber.huber_axes, huber.huber_setup, huber.huber_words, huber.huber_anchors, huber.NEUTRAL)
+FAMILIES: dict[str, Family] = {"huber": HUBER}
+
+
+def own_method(make_optimizer: MakeOptimizer) -> Family:
+    """The family "huber" with an optimizer of one's own, made from the constants of each instance.
+
+    Examples
+    --------
+    >>> import anisotropic as an
+    >>> own_method(lambda known: an.optimizers.heavy_ball(known["step_size"], 0.9)).name
+    'huber with its own method'
+    """
+    if not callable(make_optimizer):
+        raise TypeError(f"make_optimizer = {make_optimizer!r}; expected a function of a dict of constants")
+    build = partial(huber.huber_setup, make_optimizer=make_optimizer)
+    return replace(HUBER, name="huber with its own method", build=build)
+
+
+def affordable(setup: Setup, most: int) -> int:
+    """How many replicas of a setup are simulated where `most` is a full set: fewer of a long trajectory."""
+    if setup.noise.law == "none":
+        return min(most, 2)
+    return int(np.clip(most * FULL // (setup.steps * setup.objective.dim), FEWEST, most))
 
 
 @dataclass(frozen=True)
@@ -83,171 +116,3 @@ def instance_from(content: Mapping[str, Any], bound: Bound | None = None, family
 def load_instance(path: str | Path, bound: Bound | None = None, family: Family | None = None) -> Instance:
     """Read an instance that `Instance.save` wrote."""
     return instance_from(json.loads(Path(path).read_text()), bound, family)
-
-
-# ---- Huber-type functions with two-point noise ----------------------------------------------------------------------
-
-
-def _own_steps(bound: Bound) -> bool:
-    used = [set(form.needs) for form in bound.summands.values()]
-    return any(symbols.step_size in u for u in used)
-
-
-def _boxed(bound: Bound) -> bool:
-    return bool(bound.requires.box) or (bound.requires.box is None and "D" in bound.constants)
-
-
-def huber_axes(bound: Bound) -> Axes:
-    """What may vary for a bound; lengths are in units of half the box, smoothness of the first coordinate is 1.
-
-    Bounds about the Polyak-Lojasiewicz constant or about quadratics get quadratics, those about (L0, L1) cosh.
-    """
-    axes = {
-        "dim": (1.0, 6.99),
-        "log2_steps": (0.0, 9.0),
-        "log2_batch": (0.0, 6.0),
-        "curvature_decay": (0.0, 3.0),
-        "log10_sigma": (-3.0, 2.0),
-        "sigma_decay": (-2.0, 3.0),
-        "centre": (-1.0, 1.0),
-        "start": (-1.0, 1.0),
-        "start_decay": (0.0, 2.0),
-        "log10_width": (-2.0, 2.0),
-        "skew": (0.02, 0.98),
-        "log10_step": (-2.5, 1.0),
-    }
-    if _boxed(bound) and "interior minimizer" not in bound.requires.properties:
-        axes["centre"] = (-2.0, 2.0)
-    if "schedule" in bound.constants:
-        axes["power"] = (0.0, 3.0)
-    if _own_steps(bound):
-        axes["step_decay"] = (-3.0, 3.0)
-    without = any(c.rel_op == "==" and c.lhs == symbols.uniform_eps for c in bound.conditions)
-    if "eps" in bound.constants and not without:
-        axes["log10_eps"] = (-4.0, 2.0)
-    if "beta" in bound.constants:
-        axes["log10_forgetting"] = (-3.0, -0.01)
-    if "mu" in bound.constants or "quadratic" in bound.requires.objectives:
-        del axes["log10_width"]
-    if "L1" in bound.constants:
-        axes |= {"log10_width": (-1.0, 0.5), "start": (-2.0, 2.0)}
-    if bound.requires.batch_test_always_holds:
-        del axes["log2_batch"]
-        axes["log10_eta"] = (-1.0, 0.3)
-    if bound.requires.noises == {"none"} or bound.requires.laws == {"none"}:
-        for name in ("log2_batch", "log10_sigma", "sigma_decay", "skew"):
-            del axes[name]
-    if "jump_probability" in bound.constants:
-        del axes["skew"]
-        axes |= {"log10_p": (-4.0, -0.3), "start": (0.0, 0.0)}  # from the minimizer, so that only the noise counts
-    if "first_phase" in bound.constants:
-        del axes["log2_batch"]
-        axes["log2_first_phase"] = (0.0, 9.0)
-    if not _boxed(bound):
-        del axes["centre"]
-    return axes
-
-
-def _objective(bound: Bound, at: Mapping[str, float], dim: int) -> Objective:
-    curvature = power_law(dim, at["curvature_decay"])
-    place: dict[str, Any] = {"center": at.get("centre", 0.0), "box": (-1.0, 1.0) if _boxed(bound) else None}
-    if "L1" in bound.constants:
-        return problems.cosh(curvature, 10 ** at["log10_width"], **place)
-    if "Huber" in bound.requires.objectives:
-        return problems.huber(curvature, 10 ** at["log10_width"], **place)
-    if "log10_width" in at:
-        return problems.pseudo_huber(curvature, 10 ** at["log10_width"], **place)
-    return problems.quadratic(curvature, **place)
-
-
-def _optimizer(bound: Bound, at: Mapping[str, float], dim: int) -> Optimizer:
-    step_size: Any = 10 ** at["log10_step"]
-    if "step_decay" in at:
-        step_size = step_size * power_law(dim, at["step_decay"])
-    if "power" in at:
-        step_size = schedules.polynomial(step_size, round(2 ** at["log2_steps"]), at["power"])
-    name = next(iter(bound.requires.optimizers))
-    if name in ("sgd", "sign_sgd"):
-        return getattr(optimizers, name)(step_size)
-    eps = 10 ** at["log10_eps"] if "log10_eps" in at else 0.0
-    if name == "rmsprop":
-        return optimizers.rmsprop(step_size, beta=1 - 10 ** at["log10_forgetting"], eps=eps)
-    if name not in ("adagrad", "adagrad_norm"):
-        raise ValueError(f"family 'huber' has no optimizer {name!r}; pass a family of your own for {bound.name}")
-    return getattr(optimizers, name)(step_size, eps=eps, preset=bound.requires.preset or "convex")
-
-
-def _batch(bound: Bound, at: Mapping[str, float]) -> int | BatchRule:
-    if not bound.requires.batch_test_always_holds:
-        return round(2 ** at.get("log2_batch", 0.0))
-    if "norm test" in (bound.requires.batch or ()):
-        return batching.norm_test(10 ** at["log10_eta"], form="exact")
-    return batching.coordinate_norm_test(10 ** at["log10_eta"], 1e-12, form="exact")
-
-
-def _noise(bound: Bound, at: Mapping[str, float], sigma: FloatArray) -> Noise:
-    if {"gaussian"} & {*bound.requires.laws, *bound.requires.noises}:
-        return noises.gaussian(sigma)
-    rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
-    if "log2_first_phase" in at:
-        return noises.two_phase(sigma, rare, round(2 ** at["log2_first_phase"]))
-    return noises.two_point(sigma, rare)
-
-
-def huber_setup(bound: Bound, at: Mapping[str, float]) -> Setup:
-    """The setup of a point: pseudo-Huber functions in [-1, 1]^d, or without a box, and skewed two-point noise."""
-    dim = int(at["dim"])
-    f = _objective(bound, at, dim)
-    if "log10_sigma" in at:
-        sigma = 10 ** at["log10_sigma"] * power_law(dim, at["sigma_decay"])
-        noise = _noise(bound, at, sigma)
-    else:
-        noise = noises.none()
-    base = at.get("centre", 0.0)
-    start = base + (at["start"] - base) * power_law(dim, at["start_decay"])
-    start = np.clip(start, -1.0, 1.0) if _boxed(bound) else start
-    constants: dict[str, Any] = {"delta": DELTA} if bound.probability else {}
-    steps, batch = round(2 ** at["log2_steps"]), _batch(bound, at)
-    return Setup(bound, f, _optimizer(bound, at, dim), noise, start, steps, batch, 64, records=8, constants=constants)
-
-
-def huber_words(bound: Bound, at: Mapping[str, float]) -> str:
-    """A point in one line, profiles as powers of the number j of the coordinate."""
-    dim = int(at["dim"])
-
-    def profile(factor: float, decay: float = 0.0) -> str:
-        power = f"j^{-decay:.2g}" if dim > 1 and decay else ""
-        return power if power and factor == 1 else f"{factor:.3g} {power}".strip()
-
-    shape = f"L_j = {profile(1.0, at['curvature_decay'])}"
-    if "L1" in bound.constants:
-        shape = f"cosh with L0_j = {profile(1.0, at['curvature_decay'])}, L1 = {10 ** at['log10_width']:.3g}"
-    elif "log10_width" in at:
-        shape += f", Huber width {10 ** at['log10_width']:.3g}"
-    said = [f"d = {dim}", shape]
-    if "log2_batch" in at:
-        said.insert(1, f"M = {_batch(bound, at)}")
-    if "log10_eta" in at:
-        said.append(f"{next(iter(bound.requires.batch or ()))} at {10 ** at['log10_eta']:.3g}")
-    if "log10_sigma" in at:
-        noise = huber_setup(bound, at).noise
-        rare = 10 ** at["log10_p"] if "log10_p" in at else at["skew"]
-        said.append(f"sigma_j = {profile(10 ** at['log10_sigma'], at['sigma_decay'])}")
-        said.append("gaussian noise" if noise.name == "gaussian" else f"two-point noise, p = {rare:.2g}")
-        if "log2_first_phase" in at:
-            said.append(f"signs after {noise.params.first_phase:.0f} iterations")
-    if "centre" in at:
-        said.append(f"w* = {at['centre']:.2g}")
-    said.append(f"w_0 - w* = {profile(at['start'] - at.get('centre', 0.0), at['start_decay'])}")
-    said.append(f"step {profile(10 ** at['log10_step'], at.get('step_decay', 0.0))}")
-    if "power" in at:
-        said.append(f"times ((N + 1 - t)/N)^{at['power']:.2g}, N = {round(2 ** at['log2_steps'])}")
-    if "log10_eps" in at:
-        said.append(f"eps {10 ** at['log10_eps']:.2g}")
-    if "log10_forgetting" in at:
-        said.append(f"beta {1 - 10 ** at['log10_forgetting']:.3g}")
-    return ", ".join(said)
-
-
-HUBER = Family("huber", huber_axes, huber_setup, huber_words)
-FAMILIES: dict[str, Family] = {"huber": HUBER}

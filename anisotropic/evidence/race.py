@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._support.progress import working
 from ..bounds.theorem import Bound
 from ..intervals import checked_level
 from ..records import Noise, Objective, Optimizer, Run, count, float_parameter, float_vector
@@ -145,8 +146,9 @@ def race(
         checked_level(level), replicas, count(few, "tuning_replicas"), seed, count(records, "records"),
         dict(constants or {}), dict(noise=noise, start=w1, batch_size=batch_size, **simulation),
     )  # fmt: skip
-    entries = [_tuned(name, m, setting) for name, m in contenders.items() if m.grid is not None]
-    entries += [_by_theorem(name, m, m.bound, setting) for name, m in contenders.items() if m.bound is not None]
+    with working(f"race of {len(contenders)} methods", _updates(contenders, setting)):
+        entries = [_tuned(name, m, m.grid, setting) for name, m in contenders.items() if m.grid is not None]
+        entries += [_by_theorem(name, m, m.bound, setting) for name, m in contenders.items() if m.bound is not None]
     return Race(tuple(entries), reference, measure, iterations, batch_size, replicas, setting.target, setting.level)
 
 
@@ -162,7 +164,17 @@ def _checked(methods: Mapping[str, Method], reference: str) -> dict[str, Method]
             raise ValueError(f"method {name!r} has neither a grid nor a bound, hence no step size; give one of them")
     if reference not in methods:
         raise ValueError(f"reference = {reference!r} is not among the methods {', '.join(methods)}")
-    return dict(methods)
+    grids = {name: None if m.grid is None else [float(size) for size in m.grid] for name, m in methods.items()}
+    return {name: m._replace(grid=grids[name]) for name, m in methods.items()}
+
+
+def _updates(contenders: Mapping[str, Method], s: _Setting) -> int | None:
+    """How many updates the race takes, of all replicas together; unknown where it counts iterations to a target."""
+    if s.target is not None:
+        return None
+    tried = sum(len(m.grid) for m in contenders.values() if m.grid is not None)
+    reported = sum((m.grid is not None) + (m.bound is not None) for m in contenders.values())
+    return s.steps * (tried * s.tuning_replicas + reported * s.replicas)
 
 
 def _run(optimizer: Optimizer, s: _Setting) -> Run:
@@ -172,9 +184,8 @@ def _run(optimizer: Optimizer, s: _Setting) -> Run:
     )  # fmt: skip
 
 
-def _tuned(name: str, method: Method, s: _Setting) -> Entry:
+def _tuned(name: str, method: Method, grid: Sequence[float], s: _Setting) -> Entry:
     """The best step size of the grid, found on another seed."""
-    grid = [float(size) for size in method.grid] if method.grid is not None else []
     if s.target is not None:
         found = tuned_steps_to_target(
             s.objective, method.make, grid, target=s.target, max_steps=s.steps, measure=s.measure, level=s.level / 2,

@@ -13,7 +13,7 @@ from ..records import FloatArray, Run
 if TYPE_CHECKING:
     from ..bounds.theorem import Bound
 
-#: Optimizers whose guarantee holds at every horizon with one and the same step.
+#: Optimizers whose guarantee holds at every horizon with one and the same step size.
 ANY_TIME_OPTIMIZERS = ("adagrad", "adagrad_norm")
 ANY_TIME_SCHEDULES = ("inverse_sqrt", "inverse_time")
 LEAST_HORIZONS = 3
@@ -58,7 +58,7 @@ class RateFit(NamedTuple):
         theorem = [f"  {self.bound} ~ T^{self.claimed:.3f} over the same horizons"] if self.bound else []
         return "\n".join([
             f"{self.measure} ~ T^{self.slope:.3f}, exponent in [{low:.3f}, {high:.3f}] (t, level {self.level:g})",
-            f"  window {self.steps[0]:,.0f} to {self.steps[-1]:,.0f} steps, {source}",
+            f"  window {self.steps[0]:,.0f} to {self.steps[-1]:,.0f} iterations, {source}",
             f"  change of the exponent over the window {self.drift:.3g} "
             f"in [{self.drift_interval[0]:.3g}, {self.drift_interval[1]:.3g}]",
             f"  local exponents {local}",
@@ -129,8 +129,8 @@ def fit_rate(
     Parameters
     ----------
     runs : several `Run`, one per horizon T, or a single `Run`
-        Of several runs the value after the last step counts. A single run is read at its records; that is the curve
-        of one method at many horizons only for an any-time method (AdaGrad, a decaying schedule, no noise).
+        Of several runs the value after the last iteration counts. A single run is read at its records; that is the
+        curve of one method at many horizons only for an any-time method (AdaGrad, a decaying schedule, no noise).
     measure : str
         Such as "mean_gap".
     level : float
@@ -176,7 +176,7 @@ def fit_rate(
     if single:
         if not (_any_time(many[0]) if any_time is None else any_time):
             raise ValueError(
-                f"one run of {many[0].facts.optimizer or 'this optimizer'!r}, whose step is fixed for one "
+                f"one run of {many[0].facts.optimizer or 'this optimizer'!r}, whose step size is fixed for one "
                 "horizon, has no curve over horizons; pass one run per T (a single run will do for AdaGrad, for "
                 "decaying schedules and without noise; any_time=True vouches for your own method)"
             )

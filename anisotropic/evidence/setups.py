@@ -1,14 +1,13 @@
-"""On which instance is a bound shown to hold? One certified setup per bound, and the grids that check the catalogue.
+"""On which instance is a bound shown to hold? One certified setup for each bound of the catalogue.
 
-A setup is data until it is called: an objective whose constants are known exactly, a noise, an optimizer with the step
-that the theorem is about, a start, and how long and how often to run. ``setups.for_bound(id)()`` simulates,
-``setups.for_bound(id).verify()`` judges. Tests, the documentation and the command line use the same ones.
+``setups.for_bound(id)()`` simulates, ``setups.for_bound(id).verify()`` judges. Tests, the documentation and the command
+line use the same ones. The grids that check the catalogue more widely are here too, under their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,92 +16,37 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems, schedules
 from .._support.names import nearest
 from ..bounds.comparison import power_law
-from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, Run, Verdict
-from ..simulation.run import simulate
-from .verdicts import verify
-
-
-@dataclass(frozen=True)
-class Setup:
-    """A simulation that is ready to run and satisfies every hypothesis of its bound.
-
-    `constants` are what the bound needs and a run cannot know. Calling the setup simulates; keywords replace those of
-    `anisotropic.simulate`.
-    """
-
-    bound: Any
-    objective: Objective
-    optimizer: Optimizer
-    noise: Noise
-    start: Any
-    steps: int
-    batch_size: int | BatchRule = 1
-    replicas: int = 256
-    seed: int = 0
-    records: int = 40
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    label: str = ""
-
-    def __call__(self, **changes: Any) -> Run:
-        """Simulate."""
-        options: dict[str, Any] = {
-            name: getattr(self, name) for name in ("start", "steps", "batch_size", "replicas", "seed", "records")
-        }
-        return simulate(self.objective, self.optimizer, noise=self.noise, **options | changes)
-
-    def verify(self, bound: Any = None, run: Run | None = None, **options: Any) -> Verdict:
-        """Simulate, unless a run is given, and verify the bound of this setup, or another one on the same run."""
-        return verify(bound or self.bound, run or self(), **dict(self.constants) | options)
-
-    def with_(self, **changes: Any) -> Setup:
-        """The same setup with other fields."""
-        return replace(self, **changes)
-
-
-DENSE, SPARSE = 0.0, 2.0
-_BOX = (-1.0, 1.0)
-
-
-def _tuned(name: str, **constants: Any) -> Any:
-    return bounds[name].tuned_step_size(**constants)  # type: ignore[index]
-
-
-def _sgd_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
-    """SGD with the tuned step of bound `name` on a quadratic in [-1, 1]^d with |w*_j| = 0.9 and w_1 = 0."""
-    step_size = _tuned(name, L=curvature, sigma=sigma, R=0.9, T=steps, M=batch)
-    f = problems.quadratic(curvature, center=0.9, box=_BOX)
-    return Setup(
-        bounds[name], f, optimizers.sgd(step_size), noises.gaussian(sigma), 0.0, steps, batch, **options  # type: ignore[index]
-    )
-
-
-def _adagrad_cell(name: str, curvature: FloatArray, sigma: FloatArray, steps: int, batch: int, **options: Any) -> Setup:
-    """AdaGrad, or AdaGrad-Norm, with the step of its theorem on the same quadratic."""
-    f = problems.quadratic(curvature, center=0.9, box=_BOX)
-    if name == "convex_adagrad_norm":
-        optimizer = optimizers.adagrad_norm(2.0 * np.sqrt(curvature.size / 2), eps=1e-8)
-    else:
-        optimizer = optimizers.adagrad(2.0 / np.sqrt(2), eps=1e-8)
-    return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch, **options)  # type: ignore[index]
-
-
-# ---- one setup per bound --------------------------------------------------------------------------------------------
+from .cells import (
+    BOX,
+    DENSE,
+    NONCONVEX,
+    SPARSE,
+    Setup as Setup,
+    adagrad_cell,
+    convex_grid as convex_grid,
+    cosine_cell,
+    exact_bound as exact_bound,
+    exact_grid as exact_grid,
+    nonconvex_grid as nonconvex_grid,
+    sgd_cell,
+    tuned,
+)
 
 
 def _convex_sgd() -> Setup:
     """Nearly an equality: dense curvature, little noise (slack 1.01)."""
-    return _sgd_cell("convex_sgd", power_law(100, DENSE), power_law(100, SPARSE), 100, 64)
+    return sgd_cell("convex_sgd", power_law(100, DENSE), power_law(100, SPARSE), 100, 64)
 
 
 def _convex_diag_sgd() -> Setup:
-    return _sgd_cell("convex_diag_sgd", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
+    return sgd_cell("convex_diag_sgd", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
 
 
 def _convex_sgd_proj() -> Setup:
     """The minimizer over the box is a corner, where the gradient is not zero."""
     curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
-    step_size = _tuned("convex_sgd_proj", L=curvature, sigma=sigma, R=1.0, T=steps, M=batch)
-    f = problems.quadratic(curvature, center=1.5, box=_BOX)
+    step_size = tuned("convex_sgd_proj", L=curvature, sigma=sigma, R=1.0, T=steps, M=batch)
+    f = problems.quadratic(curvature, center=1.5, box=BOX)
     return Setup(bounds.convex_sgd_proj, f, optimizers.sgd(step_size), noises.gaussian(sigma), 0.0, steps, batch, 1024)
 
 
@@ -113,11 +57,11 @@ def _nonsmooth(name: str) -> Setup:
     """
     slope, steps, batch = power_law(20, SPARSE), 1000, 16
     sigma = 2 * slope
-    f = problems.absolute(slope, center=0.5, box=_BOX)
+    f = problems.absolute(slope, center=0.5, box=BOX)
     if name == "convex_adagrad_nonsmooth":
         optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
     else:
-        optimizer = optimizers.sgd(_tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
+        optimizer = optimizers.sgd(tuned(name, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch), T=steps))
     return Setup(bounds[name], f, optimizer, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
 
 
@@ -125,17 +69,17 @@ def _last_iterate(name: str) -> Setup:
     """Linear decay without a box; a late cool-down in a box that excludes the minimum; absolute values."""
     if name == "convex_sgd_last_nonsmooth":
         slope, steps, batch = power_law(5, 1.0), 200, 16
-        sigma, f = slope, problems.absolute(slope, center=0.5, box=_BOX)
+        sigma, f = slope, problems.absolute(slope, center=0.5, box=BOX)
         schedule = schedules.linear(1.0, steps)
-        size = _tuned(name, schedule=schedule, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch))
+        size = tuned(name, schedule=schedule, R=0.5, G=np.sqrt(slope**2 + sigma**2 / batch))
         method = optimizers.sgd(schedules.linear(size, steps))
         return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch)  # type: ignore[index]
     curvature, sigma, steps, batch = power_law(10, SPARSE), power_law(10, SPARSE), 200, 4
     active = name == "convex_sgd_last_proj"
-    f = problems.quadratic(curvature, center=1.5 if active else 0.9, box=_BOX if active else None)
+    f = problems.quadratic(curvature, center=1.5 if active else 0.9, box=BOX if active else None)
     make = partial(schedules.wsd, share=0.3, warmup=10) if active else schedules.linear
     known = {"L": curvature, "sigma": sigma, "R": 1.0 if active else 0.9, "M": batch}
-    method = optimizers.sgd(make(_tuned(name, schedule=make(1.0, steps), **known), steps))
+    method = optimizers.sgd(make(tuned(name, schedule=make(1.0, steps), **known), steps))
     return Setup(bounds[name], f, method, noises.gaussian(sigma), 0.0, steps, batch, 1024)  # type: ignore[index]
 
 
@@ -145,62 +89,29 @@ def _pl_sgd() -> Setup:
 
 
 def _convex_adagrad() -> Setup:
-    return _adagrad_cell("convex_adagrad", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
+    return adagrad_cell("convex_adagrad", power_law(100, SPARSE), power_law(100, SPARSE), 1000, 1)
 
 
 def _convex_adagrad_norm() -> Setup:
-    return _adagrad_cell("convex_adagrad_norm", power_law(100, DENSE), power_law(100, DENSE), 1000, 1)
+    return adagrad_cell("convex_adagrad_norm", power_law(100, DENSE), power_law(100, DENSE), 1000, 1)
 
 
 def _convex_adagrad_active() -> Setup:
     curvature, sigma = power_law(10, SPARSE), power_law(10, SPARSE)
-    f = problems.quadratic(curvature, center=1.5, box=_BOX)
+    f = problems.quadratic(curvature, center=1.5, box=BOX)
     optimizer = optimizers.adagrad(2.0 / np.sqrt(2))
     return Setup(bounds.convex_adagrad_active, f, optimizer, noises.gaussian(sigma), 0.0, 200, 4, 1024)
 
 
 def _convex_adagrad_hp() -> Setup:
     """Paths, not means: at most one in twenty may end above the bound."""
-    cell = _adagrad_cell("convex_adagrad_hp", power_law(10, DENSE), power_law(10, DENSE), 300, 1, replicas=2048)
+    cell = adagrad_cell("convex_adagrad_hp", power_law(10, DENSE), power_law(10, DENSE), 300, 1, replicas=2048)
     return cell.with_(constants={"delta": 0.05})
-
-
-def _cosine_cell(name: str, dim: int, exponent: float, steps: int, batch: int, **options: Any) -> Setup:
-    """Sums of cosines c_j (1 - cos w_j) with c_j = j^-a, started at w = 2, noise c_j / 2, eps = 1e-3."""
-    c = power_law(dim, exponent)
-    f = problems.cosine(c, 1.0)
-    gap = float(np.sum(c)) * (1 - np.cos(2.0))
-    known = {"L": c, "sigma": c / 2, "Delta": gap, "T": steps, "M": batch}
-    balanced = np.sqrt(gap / np.sum(c))
-    if name in ("nonconvex_sgd", "nonconvex_signsgd", "nonconvex_signsgd_gaussian"):
-        step_size = _tuned(name, **known)
-        optimizer = optimizers.sgd(step_size) if name == "nonconvex_sgd" else optimizers.sign_sgd(step_size)
-    elif name == "nonconvex_diag_sgd":
-        noise = np.sqrt(gap * batch / (steps * np.sum(c * (c / 2) ** 2)))
-        optimizer = optimizers.sgd(np.minimum(1 / c, noise))
-    elif name == "nonconvex_rmsprop":
-        optimizer = optimizers.rmsprop(balanced / np.sqrt(steps), beta=1 - steps**-0.5, eps=1e-3)
-    elif name == "nonconvex_adagrad_norm":
-        optimizer = optimizers.adagrad_norm(np.sqrt(gap / np.max(c)), eps=1e-3, preset="nonconvex")
-    else:
-        optimizer = optimizers.adagrad(balanced, eps=1e-3, preset="nonconvex")
-    noise_law = noises.none() if name == "nonconvex_adagrad_det" else noises.gaussian(c / 2)
-    return Setup(bounds[name], f, optimizer, noise_law, 2.0, steps, batch, **options)  # type: ignore[index]
-
-
-_NONCONVEX = (
-    "nonconvex_sgd",
-    "nonconvex_diag_sgd",
-    "nonconvex_signsgd",
-    "nonconvex_adagrad",
-    "nonconvex_adagrad_norm",
-    "nonconvex_rmsprop",
-)
 
 
 def _nonconvex(name: str) -> Setup:
     replicas = 2 if name == "nonconvex_adagrad_det" else 64
-    return _cosine_cell(name, 10, SPARSE, 1000, 64, replicas=replicas)
+    return cosine_cell(name, 10, SPARSE, 1000, 64, replicas=replicas)
 
 
 def _nonconvex_adagrad_gen() -> Setup:
@@ -268,7 +179,7 @@ def _strong_growth(name: str) -> Setup:
 
 
 def _sgd_separation_lower() -> Setup:
-    """Gradient descent with the largest step, on the quadratic that it cannot solve in 1,000 steps."""
+    """Gradient descent with the largest step size, on the quadratic that it cannot solve in 1,000 iterations."""
     from ..bounds.separation import separation_instance
 
     known = separation_instance(1000, 1000)
@@ -336,6 +247,32 @@ def _sgd_every_schedule_lower() -> Setup:
     return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
 
 
+def _stated(name: str) -> Setup:
+    """Rates of others on the last iterate: where one is an equality, the instance that shows it."""
+    start: Any = 1.0
+    if name in ("drori_teboulle_gd", "nesterov_gd_short"):  # the Huber function that is worst for 100 updates
+        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.0)
+    elif name == "nesterov_gd":
+        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.5)
+    else:
+        f, start = problems.quadratic(np.array([1.0, 0.1])), np.array([1.0, 10.0])
+        optimizer = {
+            "deklerk_gd": optimizers.sgd(2 / 1.1),
+            "ghadimi_heavy_ball": optimizers.heavy_ball(0.5, momentum=np.sqrt(0.95 * 0.5)),
+            "abbaszadehpeivasti_gd_pl": optimizers.sgd(1.9),
+        }[name]
+    steps = 30 if name == "deklerk_gd" else 100
+    return Setup(bounds[name], f, optimizer, noises.none(), start, steps, replicas=2)  # type: ignore[index]
+
+
+_STATED = (
+    "drori_teboulle_gd",
+    "nesterov_gd",
+    "nesterov_gd_short",
+    "deklerk_gd",
+    "ghadimi_heavy_ball",
+    "abbaszadehpeivasti_gd_pl",
+)
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,
@@ -351,7 +288,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_adagrad_norm": _convex_adagrad_norm,
     "convex_adagrad_nonsmooth": partial(_nonsmooth, "convex_adagrad_nonsmooth"),
     "convex_adagrad_hp": _convex_adagrad_hp,
-    **{name: partial(_nonconvex, name) for name in _NONCONVEX},
+    **{name: partial(_nonconvex, name) for name in NONCONVEX},
     "nonconvex_signsgd_gaussian": partial(_nonconvex, "nonconvex_signsgd_gaussian"),
     "nonconvex_adagrad_det": partial(_nonconvex, "nonconvex_adagrad_det"),
     "nonconvex_adagrad_gen": _nonconvex_adagrad_gen,
@@ -366,6 +303,7 @@ _SETUPS: dict[str, Callable[[], Setup]] = {
     **{
         name: partial(_free_separable, name) for name in ("convex_adagrad_free_variance", "convex_adagrad_free_hp")
     },
+    **{name: partial(_stated, name) for name in _STATED},
     "sgd_separation_lower": _sgd_separation_lower,
     "adagrad_lower": _adagrad_lower,
     "adagrad_every_step_lower": _adagrad_every_step_lower,
@@ -400,102 +338,3 @@ def for_bound(name: str) -> Setup:
 def names() -> tuple[str, ...]:
     """Ids of the bounds that have a setup."""
     return tuple(_SETUPS)
-
-
-# ---- grids ----------------------------------------------------------------------------------------------------------
-
-PROFILES = {"dense": DENSE, "sparse": SPARSE}
-
-
-def convex_grid(replicas: int = 100) -> Iterator[Setup]:
-    """The convex catalogue over 128 cells.
-
-    Quadratics in [-1, 1]^d with |w*_j| = 0.9, w_1 = 0, Gaussian noise; d in {10, 100}, T in {100, 1000}, M in {1, 64},
-    four profiles of (L, sigma); SGD and SGD with a step per coordinate, both tuned, AdaGrad and AdaGrad-Norm at the
-    steps of their theorems. Every cell has a seed of its own, so that its errors are its own.
-    """
-    makers = {
-        "convex_sgd": _sgd_cell,
-        "convex_diag_sgd": _sgd_cell,
-        "convex_adagrad": _adagrad_cell,
-        "convex_adagrad_norm": _adagrad_cell,
-    }
-    cells = [
-        (name, d, T, M, curvature, sigma)
-        for name in makers
-        for d in (10, 100)
-        for T in (100, 1000)
-        for M in (1, 64)
-        for curvature in PROFILES
-        for sigma in PROFILES
-    ]
-    for seed, (name, d, T, M, curvature, sigma) in enumerate(cells):
-        profile = power_law(d, PROFILES[curvature]), power_law(d, PROFILES[sigma])
-        label = f"{name} d={d} T={T} M={M} {curvature}/{sigma}"
-        yield makers[name](name, *profile, T, M, replicas=replicas, seed=seed, records=10, label=label)
-
-
-def nonconvex_grid(replicas: int = 16) -> Iterator[Setup]:
-    """The nonconvex catalogue over 144 cells: six methods, d in {10, 100}, T in {300, 3000}, M in {1, 64, 4096}.
-
-    Sums of cosines, dense and sparse; steps tuned by the theorem for SGD and signSGD, balanced for the others.
-    """
-    cells = [
-        (name, d, profile, T, M)
-        for name in _NONCONVEX
-        for d in (10, 100)
-        for profile in PROFILES
-        for T in (300, 3000)
-        for M in (1, 64, 4096)
-    ]
-    for seed, (name, d, profile, T, M) in enumerate(cells):
-        label = f"{name} d={d} T={T} M={M} {profile}"
-        yield _cosine_cell(name, d, PROFILES[profile], T, M, replicas=replicas, seed=seed, records=10, label=label)
-
-
-def exact_grid(replicas: int = 4000) -> Iterator[Setup]:
-    """SGD on unconstrained quadratics, where the expected gaps are known exactly: 24 cells for equalities.
-
-    Steps 0.1, 0.8 and 1.9 over max L, M in {1, 16}, dense and sparse curvature, Gaussian noise (d = 20, T = 300) and
-    Rademacher noise (d = 5, T = 100). The bound of a cell is the equality for its `gap`; `exact_bound` has those for
-    the other measures.
-    """
-    cells = [
-        (law, d, T, curvature, step_size, M)
-        for law, d, T in ((noises.gaussian, 20, 300), (noises.rademacher, 5, 100))
-        for curvature in PROFILES
-        for step_size in (0.1, 0.8, 1.9)
-        for M in (1, 16)
-    ]
-    for seed, (law, d, T, curvature, step_size, M) in enumerate(cells):
-        f = problems.quadratic(power_law(d, PROFILES[curvature]))
-        yield Setup(
-            exact_bound("gap"), f, optimizers.sgd(step_size), law(power_law(d, 0.5)), 1.0, T, M, replicas, seed,
-            records=10,
-            label=f"{law.__name__} {curvature} step_size={step_size} M={M}",
-        )  # fmt: skip
-
-
-def exact_bound(measure: str) -> bounds.Bound:
-    """The exact value of "gap", "mean_gap" or "average_gap" for SGD on a diagonal quadratic, as an equality."""
-    from ..bounds import symbols as s
-    from . import exact
-
-    which = {"gap": "last", "mean_gap": "mean", "average_gap": "average"}[measure]
-
-    def solve(values: dict[str, Any]) -> dict[str, float]:
-        result = exact.sgd_quadratic(
-            values["L"], values["sigma"], step_size=values["step_size"], start=values["R"],
-            steps=int(values["T"]), batch_size=int(values["M"]),
-        )  # fmt: skip
-        return {"exact": float(getattr(result, which))}
-
-    return bounds.Bound(
-        f"exact_{measure}",
-        measure,
-        "equality",
-        forms={"solved": bounds.Solver(solve, (s.L, s.sigma, s.R, s.step_size, s.T, s.M))},
-        requires=bounds.Requires(optimizers="sgd", properties={"separable"}, box=False),
-        title="SGD on a diagonal quadratic, exact",
-        assumptions=["the objective is 1/2 sum_j L_j (w_j - w*_j)^2"],
-    )

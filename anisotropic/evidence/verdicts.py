@@ -55,7 +55,7 @@ class _Claim(NamedTuple):
 
 
 class _NoClaim(ValueError):
-    """The bound is no number that could be compared."""
+    """The bound is not a number, so nothing can be compared with it."""
 
 
 def verify(
@@ -92,7 +92,7 @@ def verify(
         hypothesis is not met, and `conditions` lists all such. Mirrored for a lower bound; an equality is compared on
         both sides, with at least 4,000 replicas and at 5 records, since a skewed gap misleads otherwise. A bound that
         holds with probability 1 - delta is compared with the (1 - delta) quantile over replicas, by Clopper-Pearson.
-        Records where a condition on T does not hold are left out.
+        Records where a condition on T does not hold are left out, and those at which a lower bound claims nothing (0).
 
     Raises
     ------
@@ -102,7 +102,7 @@ def verify(
 
     Examples
     --------
-    A claim that the gap after T steps is at most 2/T, and two replicas where it is 1/T:
+    A claim that the gap after T iterations is at most 2/T, and two replicas where it is 1/T:
 
     >>> from anisotropic.bounds.symbols import T
     >>> from anisotropic.records import Facts
@@ -111,14 +111,14 @@ def verify(
     ...           status=np.array(["ok", "ok"]), initial_gap=1.0, facts=Facts(law="none"))
     >>> print(verify(claim, run))
     mine (simple): not contradicted
-      gap after 10 steps: 0.1 in [0.1, 0.1] (exact; level 0.001, 2 replicas)
+      gap after 10 iterations: 0.1 in [0.1, 0.1] (exact; level 0.001, 2 replicas)
       claim <= 0.2, slack 2, power 2: an error in the constant by a factor over 2
         would be seen
         bias                    0.2  100.0%   tested
     """
     if not isinstance(bound, Bound):
         hint = f"write an.bounds.{bound}" if isinstance(bound, str) else "expected one such as an.bounds.convex_sgd"
-        raise TypeError(f"{bound!r} is no Bound; {hint}")
+        raise TypeError(f"{bound!r} is not a Bound; {hint}")
     level = checked_level(level)
     if interval not in INTERVALS:
         raise ValueError(f"interval = {interval!r}; expected one of {', '.join(map(repr, INTERVALS))}")
@@ -146,7 +146,7 @@ def verify(
     except ValueError as error:
         return answer("not applicable", str(error), conditions=(str(error),))
     if replicas < 2 and noisy:
-        return answer("inconclusive", "one replica has no interval; simulate at least 2", form=claims[0].form)
+        return answer("inconclusive", "a confidence interval needs at least 2 replicas", form=claims[0].form)
     if bound.kind == "equality" and replicas < EQUALITY_REPLICAS and noisy:
         return answer(
             "inconclusive",
@@ -182,13 +182,20 @@ def _claims(bound: Bound, runs: list[Run], known: list[dict[str, Any]], form: st
 
 
 def _claim(bound: Bound, form: str, run: Run, records: np.ndarray, known: dict[str, Any], runs: int) -> _Claim:
-    """The claim on one run, at the records where it says something; refuse one that is no usable number."""
+    """The claim on one run, at the records where it says something; refuse one that is not a usable number."""
     most = max(1, EQUALITY_RECORDS // runs)
     if bound.kind == "equality" and records.size > most:
         shares = np.arange(1, most + 1) / most
         records = records[np.unique(np.round(shares * (records.size - 1)).astype(int))]
     at = [cut(known, run.steps[k]) for k in records]
     values = np.array([bound(form=form, **c) for c in at])
+    if bound.kind == "lower" and bound.measure in MEASURES and (empty := values <= 0).any():
+        if empty.all():
+            raise _NoClaim(
+                f"the bound (form {form}) is not above zero at any T looked at, and the quantity is never below zero, "
+                "so it claims nothing that could be compared"
+            )
+        records, at, values = records[~empty], [c for c, no in zip(at, empty, strict=True) if not no], values[~empty]
     for odd, word in ((np.isnan(values), "NaN"), (values < 0, "negative"), (np.isinf(values), "infinite")):
         if word == "negative" and bound.measure not in MEASURES:
             continue
@@ -236,7 +243,7 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
     if status == "violated":
         reason = _lost(claims)
         last = np.isin(np.arange(count), np.cumsum([c.records.size for c in claims]) - 1)
-        if not (wrong & last).any() and _names_no_step_size(bound) and not reason:
+        if not (wrong & last).any() and names_no_step_size(bound) and not reason:
             status = "inconclusive"
             reason = (
                 f"it fails at {int(wrong.sum())} early T but not at T = N, and it names no step size: if that is "
@@ -244,7 +251,10 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
                 "horizon=False"
             )
     elif status == "inconclusive":
-        reason = f"the interval holds the claim at {int(np.sum(~fine))} of {fine.size} records; take more replicas"
+        reason = (
+            f"the confidence interval contains the bound at {int(np.sum(~fine))} of {fine.size} records; take more "
+            "replicas"
+        )
     low, high, value = float(limits.low[k]), float(limits.high[k]), float(values[k])
     if kind == "lower":
         power = high / value if value > 0 else np.inf
@@ -273,7 +283,7 @@ def _judge(claims: list[_Claim], level: float, interval: str) -> dict[str, Any]:
     }
 
 
-def _names_no_step_size(bound: Bound) -> bool:
+def names_no_step_size(bound: Bound) -> bool:
     """Whether a bound may be one for a step size chosen for the horizon, though it does not say so."""
     return bound.horizon is None and s.T in bound.symbols and not bound.symbols & STEP_SIZES
 

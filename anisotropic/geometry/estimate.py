@@ -38,7 +38,7 @@ class _Evaluated:
     def upper_bound(self, probes: SignProbes, level: float) -> FloatArray:
         """Bound of every |H_ii|, jointly at `level`.
 
-        v_i (H v)_i - H_ii is symmetric about zero, so its self-normalised sum over m probes exceeds x with probability
+        v_i (H v)_i - H_ii is symmetric about zero, so its self-normalized sum over m probes exceeds x with probability
         at most exp(-x^2 / 2), for every distribution; solved for H_ii with x^2 = 2 ln(n / level).
         """
         m = probes.probes

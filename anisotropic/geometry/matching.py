@@ -1,6 +1,6 @@
 """How do two optimizers compare at equal training loss? Pairs of points of two trajectories, and refusals.
 
-R_med changes along a run, so a comparison at equal steps compares a fast method late with a slow one early.
+R_med changes along a run, so a comparison at equal iterations compares a fast method late with a slow one early.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which R_med should a two-layer linear network reach? Predictions for SGD and for sign-like methods.
 
-Setting: f(x) = W2 W1 x, whitened inputs, squared loss, small Gaussian start, small steps, until the loss is small.
+Setting: f(x) = W2 W1 x, whitened inputs, squared loss, small Gaussian start, small step size, until the loss is small.
 SGD, with any momentum, amplifies what the start contains and freezes its randomness in; Adam, RMSProp, AdaGrad,
 AMSGrad and sign descent grow all entries by equal amounts. Derivations, to leading order and not proofs, in
 docs/theory/geometry_predictions.md; the claim they make precise is that of arXiv 2211.02254.

@@ -163,7 +163,7 @@ def gumbel_tail(size: int) -> float:
 
 
 def noise_floor(size: int) -> float:
-    """R_med of n independent centred normals of equal variance: what an estimate reports where there is no signal.
+    """R_med of n independent centered normals of equal variance: what an estimate reports where there is no signal.
 
     Phi^-1(1 - e^{-gamma} / (2 n)) / 0.6745, with gamma Euler's constant: 4 to 7 for layers of 100 to 100,000 entries.
 

@@ -64,7 +64,7 @@ class LinearRun(NamedTuple):
 def linear_target(inputs: int, rank: int = 1, *, equal: bool = True, seed: int = 0) -> FloatArray:
     """A random target map A of shape (rank, inputs) with spectral norm 1.
 
-    Rank 1: entries of random sign whose sizes are uniform on [1/2, 3/2] before the row is normalised, hence comparable.
+    Rank 1: entries of random sign whose sizes are uniform on [1/2, 3/2] before the row is normalized, hence comparable.
     Higher rank: orthonormal rows, or Gaussian rows with unequal singular values where `equal` is false.
 
     Examples
@@ -128,11 +128,11 @@ def train_linear_network(
     target : array (outputs, inputs)
         A, with y = A x.
     optimizer : Optimizer
-        For example ``an.optimizers.heavy_ball(0.05, 0.9)``; its step must not be a schedule.
+        For example ``an.optimizers.heavy_ball(0.05, 0.9)``; its step size must not be a schedule.
     S : array (d,) or (d, d), optional
         E[x x^T]; whitened inputs by default.
     gradient_noise : float
-        Standard deviation of independent Gaussian noise on every gradient entry at every step.
+        Standard deviation of independent Gaussian noise on every gradient entry at every iteration.
     levels : decreasing sequence of numbers in (0, 1)
         Fractions of the initial loss.
     max_steps : int
@@ -160,7 +160,7 @@ def train_linear_network(
     flat = np.concatenate([w.ravel() for w in matrices])
     noise, gradient = _gradient_noise(gradient_noise, flat.size, seed), np.empty_like(flat)
     if isinstance(optimizer.step_size, Schedule):
-        raise ValueError("the optimizer's step is a schedule; expected a number or an array with one step per weight")
+        raise ValueError("the step size is a schedule; expected a number or an array with one step size per weight")
     step_size = float_vector(optimizer.step_size, flat.size, "step_size", strict=True, low=0.0)
     state, params = initial_state(optimizer, flat.size), spread(optimizer.params, flat.size)
     initial = ready(loss_and_gradient, (), (flat, gradient, problem))(flat, gradient, problem)

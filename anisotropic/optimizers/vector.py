@@ -63,14 +63,14 @@ def probability(value: float, name: str) -> float:
 
 @leaf
 def sgd_update(w, gradient, state, step_size, t, params):
-    """w <- w - step g."""
+    """w <- w - step_size g."""
     for j in range(w.size):
         w[j] -= step_size[j] * gradient[j]
 
 
 @leaf
 def heavy_ball_update(w, gradient, state, step_size, t, params):
-    """m <- beta m + g, w <- w - step m."""
+    """m <- beta m + g, w <- w - step_size m."""
     m = state[0]
     for j in range(w.size):
         m[j] = params.beta1 * m[j] + gradient[j]
@@ -79,7 +79,7 @@ def heavy_ball_update(w, gradient, state, step_size, t, params):
 
 @leaf
 def adagrad_update(w, gradient, state, step_size, t, params):
-    """v <- v + g^2, w <- w - step g / (sqrt(v + inside) + outside), with 0/0 = 0."""
+    """v <- v + g^2, w <- w - step_size g / (sqrt(v + inside) + outside), with 0/0 = 0."""
     v = state[0]
     for j in range(w.size):
         v[j] += gradient[j] * gradient[j]
@@ -102,7 +102,7 @@ def adagrad_norm_update(w, gradient, state, step_size, t, params):
 
 @leaf
 def rmsprop_update(w, gradient, state, step_size, t, params):
-    """v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v)."""
+    """v <- beta v + (1 - beta) g^2, w <- w - step_size g / sqrt(v)."""
     v = state[0]
     for j in range(w.size):
         v[j] = params.beta2 * v[j] + (1.0 - params.beta2) * gradient[j] * gradient[j]
@@ -136,14 +136,14 @@ def amsgrad_update(w, gradient, state, step_size, t, params):
 
 @leaf
 def sign_update(w, gradient, state, step_size, t, params):
-    """w <- w - step sign(g), with sign(0) = 0."""
+    """w <- w - step_size sign(g), with sign(0) = 0."""
     for j in range(w.size):
         g = gradient[j]
         w[j] -= step_size[j] * (1.0 if g > 0.0 else (-1.0 if g < 0.0 else g))
 
 
 def sgd(step_size: StepSize) -> Optimizer:
-    """Stochastic gradient descent, w <- w - step g.
+    """Stochastic gradient descent, w <- w - step_size g.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def sgd(step_size: StepSize) -> Optimizer:
 
     Examples
     --------
-    One noiseless step on x^2 / 2 from 1 with step 1/4 leaves 3/4, hence a gap of 9/32.
+    One noiseless iteration on x^2 / 2 from 1 with step size 1/4 leaves 3/4, hence a gap of 9/32.
 
     >>> import anisotropic as an
     >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.25)
@@ -163,7 +163,7 @@ def sgd(step_size: StepSize) -> Optimizer:
 
 
 def heavy_ball(step_size: StepSize, momentum: float) -> Optimizer:
-    """Heavy ball, m <- momentum m + g, w <- w - step m (the convention of torch.optim.SGD without dampening)."""
+    """Heavy ball, m <- momentum m + g, w <- w - step_size m (the convention of torch.optim.SGD without dampening)."""
     beta = probability(momentum, "momentum")
     decay, settings = Decay(beta, 0.0, 0.0), {"momentum": beta}
     return Optimizer(
@@ -173,14 +173,14 @@ def heavy_ball(step_size: StepSize, momentum: float) -> Optimizer:
 
 
 def adagrad(step_size: StepSize, *, eps: ArrayLike | None = None, preset: str = "convex") -> Optimizer:
-    """AdaGrad, v <- v + g^2, w <- w - step g / (sqrt(v + inside) + outside), coordinate by coordinate.
+    """AdaGrad, v <- v + g^2, w <- w - step_size g / (sqrt(v + inside) + outside), coordinate by coordinate.
 
     Parameters
     ----------
     step_size : float, array ``(d,)`` or schedule
     eps : float or array ``(d,)``, optional
     preset : {"convex", "nonconvex", "torch", "optax"}
-        "convex": v_0 = 0, eps outside the root, default 0, and 0/0 is a step of 0. "nonconvex": v_0 = eps^2, nothing
+        "convex": v_0 = 0, eps outside the root, default 0, and 0/0 moves nothing. "nonconvex": v_0 = eps^2, nothing
         else; eps is required. "torch": v_0 = 0, eps = 1e-10 outside. "optax": v_0 = 0.1, eps = 1e-7 inside.
 
     References
@@ -189,7 +189,7 @@ def adagrad(step_size: StepSize, *, eps: ArrayLike | None = None, preset: str = 
 
     Examples
     --------
-    With eps = 0 the first step has length `step_size` in every coordinate, whatever the gradient.
+    With eps = 0 the first update has length `step_size` in every coordinate, whatever the gradient.
 
     >>> import anisotropic as an
     >>> f = an.problems.quadratic([1.0, 1e-6])
@@ -213,7 +213,7 @@ def _first_place(value: float, dim: int) -> FloatArray:
 
 
 def adagrad_norm(step_size: StepSize, *, eps: float | None = None, preset: str = "convex") -> Optimizer:
-    """AdaGrad-Norm, v <- v + \\|g\\|_2^2: step decay without adaptation of coordinates, the control of comparisons.
+    """AdaGrad-Norm, v <- v + \\|g\\|_2^2: one decaying step size for all coordinates, the control of comparisons.
 
     Presets as for `adagrad`, with one number eps.
 
@@ -233,7 +233,7 @@ def adagrad_norm(step_size: StepSize, *, eps: float | None = None, preset: str =
 
 
 def rmsprop(step_size: StepSize, beta: float, *, eps: float) -> Optimizer:
-    """RMSProp, v_0 = eps^2 > 0, v <- beta v + (1 - beta) g^2, w <- w - step g / sqrt(v), without bias correction."""
+    """RMSProp, v_0 = eps^2 > 0, v <- beta v + (1 - beta) g^2, w <- w - step_size g / sqrt(v), not bias-corrected."""
     beta, eps = probability(beta, "beta"), float_parameter(eps, "eps")
     decay, settings = Decay(0.0, beta, 0.0), {"preset": "nonconvex", "eps": eps, "beta": beta}
     return Optimizer(
@@ -262,7 +262,7 @@ def amsgrad(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, ep
 
 
 def sign_sgd(step_size: StepSize) -> Optimizer:
-    """Sign descent, w <- w - step sign(g).
+    """Sign descent, w <- w - step_size sign(g).
 
     References
     ----------

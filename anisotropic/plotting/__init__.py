@@ -14,6 +14,7 @@ panels side by side::
 
 from __future__ import annotations
 
+from .describe import describe
 from .figures import (
     METHODS,
     legend_above,
@@ -32,6 +33,7 @@ from .theory import empirical_vs_theory
 __all__ = [
     "METHODS",
     "curves",
+    "describe",
     "empirical_vs_theory",
     "heat_map",
     "legend_above",

@@ -1,4 +1,4 @@
-"""What do all figures share? Paper widths, colours that survive grey, files with the fonts inside."""
+"""What do all figures share? Paper widths, colors that survive gray print, files with the fonts inside."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def save(figure: Figure, stem: str | Path, formats: Iterable[str] = ("pdf", "png
         path = Path(f"{stem}.{kind}")
         part = path.with_name(f"{path.name}.part")
         metadata = {"CreationDate": None} if kind == "pdf" else {"Date": None} if kind == "svg" else None
-        with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}):
+        with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none",
+                                     "svg.hashsalt": "anisotropic"}):  # fmt: skip
             try:
                 figure.savefig(part, format=kind, dpi=300, metadata=metadata)
                 part.replace(path)
@@ -149,7 +150,7 @@ def save(figure: Figure, stem: str | Path, formats: Iterable[str] = ("pdf", "png
 
 
 def method_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line style of each method: the same in every figure for the optimizers of this package.
+    """Color, marker and line style of each method: the same in every figure for the optimizers of this package.
 
     A label may say more than the name. "adagrad, tuned" is an AdaGrad; a second one in the same call keeps the hue and
     changes its lightness, marker and dashes. A name that is not known takes a look that the call leaves free.

@@ -46,7 +46,7 @@ def curves(
     ax: Axes | None = None,
     style: str = "column",
 ) -> Axes:
-    """One curve with a band for each method, told apart by colour, marker and dashes.
+    """One curve with a band for each method, told apart by color, marker and dashes.
 
     Parameters
     ----------
@@ -71,20 +71,28 @@ def curves(
     """
     assert ax is not None
     points = np.asarray(x, dtype=np.float64)
-    counts = set()
+    counts, whole = set(), True
     for name, look in method_styles(series).items():
         found, replicas = limits_of(series[name], points.size, name, level)
         counts.add(replicas)
         ax.plot(points, found.estimate, label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(points, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
+        whole &= bool(np.isfinite(found.estimate).all())
     _axes(ax, log, xlabel, ylabel)
+    if not whole:
+        _explain_gaps(ax, "diverged or not measured")
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
     runs = f" of {max(counts)} runs" if len(counts) == 1 else ""
     note = f"mean{runs}, {1 - level:.0%} interval" if max(counts, default=0) else None
     legend_above(ax, 2, title=note, alignment="left", title_fontsize="small")
     return ax
+
+
+def _explain_gaps(ax: Axes, meaning: str) -> None:
+    """Say in the legend what a missing marker means."""
+    ax.plot([], [], linestyle="none", label=f"no marker: {meaning}")
 
 
 def _axes(ax: Axes, log: str, xlabel: str, ylabel: str) -> None:
@@ -115,7 +123,7 @@ def speed_up(
     steps : mapping of methods to arrays ``(n,)``, ``(replicas, n)`` or `anisotropic.intervals.Limits`
         NaN where the target was not reached.
     critical : mapping of methods to float, optional
-        Critical batch sizes, drawn as vertical lines in the colour and dashes of their method.
+        Critical batch sizes, drawn as vertical lines in the color and dashes of their method.
     target : str
         Names the target in the label of the axis.
 
@@ -136,10 +144,12 @@ def speed_up(
     if unknown:
         raise ValueError(f"critical batch size for {sorted(unknown)}, but the methods are {list(steps)}")
     drawn: list[float] = []
+    whole = True
     for name, look in method_styles(steps).items():
         found, _ = limits_of(steps[name], sizes.size, name, level)
         there = np.isfinite(found.estimate)
         drawn += list(found.estimate[there])
+        whole &= bool(there.all())
         ax.plot(sizes[there], found.estimate[there], label=title(name), **look)
         if np.isfinite(found.low).any():
             ax.fill_between(sizes, found.low, found.high, color=look["color"], alpha=0.2, linewidth=0)
@@ -150,10 +160,14 @@ def speed_up(
         if np.isfinite(critical.get(name, np.nan)):
             upright = {k: look[k] for k in ("color", "linestyle")}
             ax.axvline(critical[name], linewidth=0.9, label="_critical", **upright)
-    _axes(ax, "xy", "batch size M (samples per iteration)", f"iterations to {target}")
+    unit = " (samples per iteration)" if inches(ax) > 2.5 else ""
+    _axes(ax, "xy", f"batch size M{unit}", f"iterations to {target}")
+    ax.set_xlim(sizes.min() / 1.6, sizes.max() * 1.6)  # room for every batch size, also where no marker is
     ax.plot([], [], color="0.55", linewidth=0.8, label="linear speed-up")
     if critical:
         ax.plot([], [], color="0.3", marker="|", markersize=7, linestyle="none", label="critical batch size")
+    if not whole:
+        _explain_gaps(ax, "target not reached")
     if drawn:
         ax.set_ylim(min(drawn) / 2, max(drawn) * 1.6)
     plain_ticks(ax.xaxis)
@@ -226,6 +240,8 @@ def phase_diagram(
     handles = [Patch(facecolor="white", edgecolor="0.4", hatch="////", label=f"{title(loser)} cheaper")]
     if open_cells.any():
         handles.append(Patch(facecolor="white", edgecolor="0.4", hatch="....", label="undecided"))
+    if not np.isfinite(values).all():
+        handles.append(Patch(facecolor="none", edgecolor="none", label='"-": diverged or not reached'))
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return ax
 
@@ -249,7 +265,7 @@ def _ticks(ax: Axes, x: Sequence[Any], y: Sequence[Any]) -> None:
 
 
 def _colour_bar(ax: Axes, mesh: Any, label: str, log: bool) -> None:
-    """A colour bar with plain numbers."""
+    """A color bar with plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     bar = ax.figure.colorbar(mesh, ax=ax, label=label)
@@ -269,6 +285,7 @@ def heat_map(
     *,
     label: str,
     log: bool = False,
+    limits: tuple[float, float] | None = None,
     xlabel: str = "",
     ylabel: str = "",
     ax: Axes | None = None,
@@ -276,8 +293,9 @@ def heat_map(
 ) -> Axes:
     """A quantity over two settings, with the numbers written in.
 
-    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the colour bar. Lightness
-    grows with the value; where values of both signs occur, zero is white and the two signs have colours of their own.
+    `values` has shape ``(len(y), len(x))``; `label` names the quantity and its unit beside the color bar. Lightness
+    grows with the value; where values of both signs occur, zero is white and the two signs have colors of their own.
+    `limits` are the values at which the colors saturate; give all panels of a figure the same.
 
     >>> heat_map([1, 2], ["a"], [[3.0, 4.0]], label="ln R_med").texts[1].get_text()
     '4'
@@ -288,7 +306,7 @@ def heat_map(
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (len(y), len(x)):
         raise ValueError(f"values have shape {array.shape}; expected ({len(y)}, {len(x)}): one row for each y")
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    low, high = (float(np.nanmin(array)), float(np.nanmax(array))) if limits is None else limits
     signed = not log and low < 0 < high
     if signed:
         low, high = -max(-low, high), max(-low, high)

@@ -15,7 +15,7 @@ from .separable import Box, Shape, interpreted, separable, shape
 
 
 class Growth(NamedTuple):
-    """Scale, rate (or exponent), centre."""
+    """Scale, rate (or exponent), center."""
 
     c: FloatArray
     rate: FloatArray
@@ -23,7 +23,7 @@ class Growth(NamedTuple):
 
 
 class Centre(NamedTuple):
-    """Centre only."""
+    """Center only."""
 
     centre: FloatArray
 
@@ -155,7 +155,7 @@ def power(
 
 
 def double_well(d: int, *, L1: float = 1.0, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
-    """sum_j (x_j^2 - 1)^2 / 4 in `d` coordinates, minima at centre +- 1: (L0, L1) by the formula below.
+    """sum_j (x_j^2 - 1)^2 / 4 in `d` coordinates, minima at center +- 1: (L0, L1) by the formula below.
 
     L0 is the largest of abs(3 x^2 - 1) - L1 abs(x^3 - x): at x = (1 + sqrt(1 + L1^2/3)) / L1 where that exceeds 1, and
     at least 2 (the value at x = 1).

@@ -15,7 +15,7 @@ from .separable import Box, separable, shape
 
 
 class Scaled(NamedTuple):
-    """Curvature at the centre, width of the quadratic part (or rate), centre."""
+    """Curvature at the center, width of the quadratic part (or rate), center."""
 
     c: FloatArray
     width: FloatArray
@@ -129,7 +129,7 @@ def pseudo_huber(c: ArrayLike, delta: ArrayLike, *, center: ArrayLike = 0.0, box
 
 
 def huber(c: ArrayLike, delta: ArrayLike, *, center: ArrayLike = 0.0, box: Box | None = None) -> Objective:
-    """sum_j c_j x_j^2 / 2 near the centre, c_j delta_j (abs(x_j) - delta_j / 2) beyond delta_j: L_j = c_j.
+    """sum_j c_j x_j^2 / 2 near the center, c_j delta_j (abs(x_j) - delta_j / 2) beyond delta_j: L_j = c_j.
 
     Examples
     --------

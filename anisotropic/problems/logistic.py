@@ -19,7 +19,7 @@ from scipy import sparse
 from ..compiled.disk import ready
 from ..compiled.elementary import log1p_exp, sigmoid
 from ..compiled.leaf import leaf
-from ..records import FloatArray, Objective, box_bounds, float_parameter, float_vector
+from ..records import FloatArray, Objective, box_bounds, float_parameter, float_vector, sound_sparse
 from ..smoothness import data_gershgorin
 from .logistic_minimum import minimize
 from .separable import Box
@@ -148,7 +148,10 @@ def sparse_gradient(w, params, out):
 
 def _checked(X: Any, y: ArrayLike) -> tuple[Any, FloatArray]:
     """X as a float64 array or canonical CSR array of the better layout, y as -1.0 and +1.0."""
-    matrix: Any = sparse.csr_array(X, dtype=np.float64, copy=True) if sparse.issparse(X) else np.asarray(X, np.float64)
+    if sparse.issparse(X):
+        matrix: Any = sparse.csr_array(sound_sparse(X), dtype=np.float64, copy=True)
+    else:
+        matrix = np.asarray(X, np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"X has shape {matrix.shape}; expected rows and columns, (n, d), at least one of each")
     entries = matrix.data if sparse.issparse(matrix) else matrix
@@ -311,7 +314,7 @@ def noise_level(objective: Objective, at: ArrayLike) -> FloatArray:
     array([0.4330127])
     """
     if objective.samples is None or objective.sample_gradient is None:
-        raise ValueError(f"{objective.name} is no finite sum, so it has no noise of rows; give sigma to a noise law")
+        raise ValueError(f"{objective.name} is not a finite sum, so it has no noise of rows; give sigma to a noise law")
     w = float_vector(at, objective.dim, "at")
     out = np.zeros(objective.dim)
     arguments = w, objective.params, objective.samples, out

@@ -15,7 +15,7 @@ from .separable import Box, separable, shape
 
 
 class Ripples(NamedTuple):
-    """Quadratic part h, height c and frequency of the cosine part, centre."""
+    """Quadratic part h, height c and frequency of the cosine part, center."""
 
     h: FloatArray
     c: FloatArray
@@ -24,7 +24,7 @@ class Ripples(NamedTuple):
 
 
 class Well(NamedTuple):
-    """Height and centre."""
+    """Height and center."""
 
     c: FloatArray
     centre: FloatArray

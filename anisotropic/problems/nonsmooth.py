@@ -12,7 +12,7 @@ from .separable import Box, separable, shape
 
 
 class Absolute(NamedTuple):
-    """Slopes and centre."""
+    """Slopes and center."""
 
     c: FloatArray
     centre: FloatArray

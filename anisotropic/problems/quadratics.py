@@ -14,14 +14,14 @@ from .separable import Box, separable, shape
 
 
 class Quadratic(NamedTuple):
-    """Curvatures and centre."""
+    """Curvatures and center."""
 
     curvature: FloatArray
     centre: FloatArray
 
 
 class RotatedQuadratic(NamedTuple):
-    """Symmetric matrix and centre."""
+    """Symmetric matrix and center."""
 
     matrix: FloatArray
     centre: FloatArray
@@ -76,7 +76,7 @@ def quadratic(
     curvature : number or array ``(d,)``
         h, at least 0.
     center : number or array ``(d,)``
-        The centre c.
+        The center c.
     box : (lo, hi), optional
     rotation : array ``(d, d)``, optional
         An orthogonal matrix Q. Then the smoothness is Gershgorin's diagonal of Q' diag(h) Q.

@@ -1,4 +1,4 @@
-"""What do sums of one-dimensional functions share? Dimension, centre, box, minimum, and bounds on the gradient."""
+"""What do sums of one-dimensional functions share? Dimension, center, box, minimum, and bounds on the gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Box = tuple[ArrayLike, ArrayLike]
 
 
 class Shape(NamedTuple):
-    """Dimension, centre and box of a separable objective, all checked."""
+    """Dimension, center and box of a separable objective, all checked."""
 
     dim: int
     centre: FloatArray

@@ -5,7 +5,17 @@ Everything here is NumPy only, so that a notebook can hold, pickle and inspect a
 
 from __future__ import annotations
 
-from .checks import FloatArray, box_bounds, count, float_parameter, float_vector, length, numbers, seed_number
+from .checks import (
+    FloatArray,
+    box_bounds,
+    count,
+    float_parameter,
+    float_vector,
+    length,
+    numbers,
+    seed_number,
+    sound_sparse,
+)
 from .facts import Facts
 from .functions import module_level
 from .iterations import factors, reads, refuse_longer, watches_loss
@@ -39,6 +49,7 @@ __all__ = [
     "reads",
     "refuse_longer",
     "seed_number",
+    "sound_sparse",
     "spread",
     "watches_loss",
 ]

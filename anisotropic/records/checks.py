@@ -84,6 +84,16 @@ def count(value: Any, name: str, *, low: int = 1, high: int | None = None) -> in
     return number
 
 
+def sound_sparse(X: Any, name: str = "X") -> Any:
+    """A sparse matrix whose indices lie inside of it: SciPy checks that on request, and compiled code follows them."""
+    if hasattr(X, "check_format"):
+        try:
+            X.check_format(full_check=True)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{name} is a damaged sparse matrix ({error}); build it anew from its entries") from None
+    return X
+
+
 def seed_number(seed: Any) -> int:
     """A seed as an int, 0 <= seed < 2**64; no seed means no reproducible run, so None is refused."""
     try:

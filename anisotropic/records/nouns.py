@@ -166,7 +166,7 @@ class Noise:
     name : str
     apply : njit function ``(gradient, normals, batch_size, stream, params) -> None``
         Turns the true gradient, in place, into the mean of `batch_size` sample gradients. `normals` holds ``(d,)``
-        independent standard normals of this step; other random numbers come from ``an.random`` with `stream`.
+        independent standard normals of this iteration; other random numbers come from ``an.random`` with `stream`.
     params : NamedTuple
     sigma : array, number or None
         Standard deviation of **one** sample's gradient, per coordinate.
@@ -265,8 +265,7 @@ class Optimizer:
     name : str
     update : njit function ``(w, gradient, state, step, t, params) -> None``
         Moves `w` in place. `state` has shape ``(slots, d)``; `step_size` is the ``(d,)`` array of step sizes of this
-        iteration;
-        t = 1, 2, ... counts updates.
+        iteration; t = 1, 2, ... counts updates.
     params : NamedTuple
     step_size : float, array ``(d,)`` or Schedule
     state : mapping of str to number, array or function of d

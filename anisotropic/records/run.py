@@ -1,4 +1,4 @@
-"""What comes out of a simulation? Statistics at log-spaced steps, with what is known of the constants of bounds."""
+"""What comes out of a simulation? Statistics at log-spaced iterations, and what is known of the constants of bounds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._support.names import nearest
+from .archive import arrays_of
 from .checks import FloatArray
 from .facts import Facts
+
+#: Bytes of arrays that a saved run may hold.
+LARGEST = 16 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,7 @@ class Run:
         return self.status.size
 
     def constants(self) -> dict[str, Any]:
-        """What is known of L, sigma, D, R, G, L0, L1, eps, step, T, M, Delta, mu, rho, ..., by the names of bounds."""
+        """What is known of L, sigma, D, R, G, eps, step_size, T, M, Delta, mu, rho, ..., by the names of bounds."""
         return dict(self.known)
 
     def __repr__(self) -> str:
@@ -66,8 +70,18 @@ class Run:
         diverged = f", {bad} diverged" if bad else ""
         return (
             f"Run({f.optimizer} on {f.objective}, d={f.dim}, noise {f.noise}, "
-            f"{self.steps[-1]:,} steps, {self.replicas} replicas{diverged})"
+            f"{self.steps[-1]:,} iterations, {self.replicas} replicas{diverged})"
         )
+
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        last = {k: v[:, -1][np.isfinite(v[:, -1])] for k, v in self.statistics.items()}
+        rows = [
+            {"after the last iteration": k, "mean": v.mean(), "least": v.min(), "largest": v.max()}
+            for k, v in last.items() if v.size
+        ]  # fmt: skip
+        return html_block(repr(self), rows=rows)
 
     def save(self, path: str | Path) -> Path:
         """Write the run to one ``.npz`` file (no pickle inside); `anisotropic.load` reads it back."""
@@ -114,18 +128,34 @@ class Run:
 
 
 def load(path: str | Path) -> Run:
-    """Read a run that `Run.save` wrote."""
-    with np.load(Path(path), allow_pickle=False) as file:
-        def section(name: str) -> dict[str, Any]:
-            found = {k.removeprefix(name): file[k] for k in file.files if k.startswith(name)}
-            return {k: v.item() if name == "known." and v.ndim == 0 else v for k, v in found.items()}
+    """Read a run that `Run.save` wrote; a file of a stranger executes nothing.
 
-        return Run(
+    Raises
+    ------
+    ValueError
+        The file is not a saved run.
+    """
+    try:
+        file = arrays_of(Path(path), LARGEST)
+        run = Run(
             steps=file["steps"],
             start=file["start"],
-            statistics=section("statistics."),
+            statistics=_section(file, "statistics."),
             status=file["status"],
             initial_gap=float(file["initial_gap"]),
-            known=section("known."),
+            known=_section(file, "known."),
             facts=Facts.from_json(str(file["facts"])),
         )
+        shape = (run.status.size, run.steps.size)
+        if any(np.shape(v) != shape for v in run.statistics.values()):
+            raise ValueError(f"its statistics have not all the shape {shape} of replicas and records")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever is wrong in a file that anyone may have written
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path} is not a run that Run.save wrote ({reason})") from None
+    return run
+
+
+def _section(file: dict[str, Any], name: str) -> dict[str, Any]:
+    return {k.removeprefix(name): v for k, v in file.items() if k.startswith(name)}

@@ -96,12 +96,23 @@ class Verdict:
             lines.append(f"    {t.name:<16}{t.value:>11.4g}{t.share:>8.1%}   {tested}")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        head = f"{self.theorem} ({self.form}): " if self.form else f"{self.theorem}: "
+        if self.conditions:
+            return html_block(head + self.status, *self.conditions)
+        terms = [
+            {"term": t.name, "value": t.value, "share": f"{t.share:.1%}", "tested": t.exercised} for t in self.terms
+        ]
+        return html_block(head + self.summary, *(self._sentences() if self.record >= 0 else []), rows=terms)
+
     def _sentences(self) -> list[str]:
         """What was measured and what was claimed, with as many digits as it takes to tell them apart."""
         estimate, low, high, claim = distinct(self.estimate, *self.interval, self.bound)
         relation = {"upper": "<=", "lower": ">="}.get(self.kind, "=")
         what = self.measure if self.statistic == "mean" else f"{self.statistic} of {self.measure}"
-        after = f"after {self.steps:,} step{'s' if self.steps != 1 else ''}"
+        after = f"after {self.steps:,} iteration{'s' if self.steps != 1 else ''}"
         if self.runs > 1:
             ends = ", ".join(f"{t:,}" for t in self.horizons) if len(self.horizons) == self.runs else (
                 f"{self.horizons[0]:,} to {self.horizons[-1]:,}"

@@ -1,1 +1,1 @@
-"""How is a run made from its nouns? Layout, compiled loops, assembly, tuning, steps to a target."""
+"""How is a run made from its nouns? Layout, compiled loops, assembly, tuning, iterations to a target."""

@@ -17,8 +17,6 @@ from numba import config
 
 from ..records import count
 
-Progress = Callable[[int, int], None]
-
 PAUSE = 0.05  # seconds between two looks at what is done
 GRACE = 0.3  # seconds that an interrupted kernel is given to return
 
@@ -30,7 +28,7 @@ def in_chunks(
     *,
     tile: int = 1,
     threads: int | None = None,
-    progress: Progress | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> None:
     """Run ``kernel(first, last, signal)`` over all replicas.
 
@@ -45,8 +43,8 @@ def in_chunks(
         Chunks are multiples of so many replicas.
     threads : int, optional
         Default: all cores.
-    progress : callable ``(done, replicas)``, optional
-        Called in this thread, with the work done in units of whole replicas.
+    tell : callable, optional
+        Called in this thread with the number of updates done so far, of all replicas together.
     """
     threads = (os.cpu_count() or 1) if threads is None else count(threads, "threads")
     kernel(0, 0, np.zeros(2, np.int64))  # compiles in this thread, simulates nothing
@@ -76,8 +74,8 @@ def in_chunks(
             left -= ended.acquire(timeout=PAUSE)
             if failures:
                 raise failures[0]
-            if progress is not None and left:
-                progress(int(sum(signal[1] for *_, signal in chunks)) // updates, replicas)
+            if tell is not None and left:
+                tell(int(sum(signal[1] for *_, signal in chunks)))
     except BaseException:
         for *_, signal in chunks:
             signal[0] = 1
@@ -85,5 +83,5 @@ def in_chunks(
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
         raise
-    if progress is not None:
-        progress(replicas, replicas)
+    if tell is not None:
+        tell(replicas * updates)

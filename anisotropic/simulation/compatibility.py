@@ -12,6 +12,9 @@ from ..batching.resize import LARGEST
 from ..records import BatchRule, FloatArray, Noise, Objective, Optimizer, count, float_vector
 from ..records.vocabulary import OPTIMIZERS
 
+#: Running means on rows are worth a warning from so many rows in all, at so many times the rows of the batches.
+DEAR_ROWS, DEAR_RATIO = 10**8, 8
+
 _EXAMPLES = {
     "objective": (Objective, "an.problems.quadratic([1.0, 0.5])"),
     "optimizer": (Optimizer, "an.optimizers.adagrad(0.5)"),
@@ -20,7 +23,7 @@ _EXAMPLES = {
 
 
 def check_nouns(objective: Any, optimizer: Any, noise: Any) -> None:
-    """Refuse what is no objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
+    """Refuse what is not an objective, optimizer or noise: a name, a factory that was not called, swapped arguments."""
     if isinstance(objective, Optimizer) and isinstance(optimizer, Objective):
         raise TypeError("objective and optimizer are swapped; write simulate(objective, optimizer, ...)")
     for what, given in (("objective", objective), ("optimizer", optimizer), ("noise", noise)):
@@ -78,6 +81,18 @@ def check_rule(rule: BatchRule, objective: Objective, noise: Noise, cap: int) ->
                 "or the norm test",
                 stacklevel=3,
             )
+
+
+def warn_of_full_passes(objective: Objective, noise: Noise, steps: int, batch_size: int, replicas: int) -> None:
+    """Say before it starts that running means over rows cost far more than the iterations themselves."""
+    rows = objective.samples or 0
+    if noise.law == "rows" and rows >= DEAR_RATIO * batch_size and rows * steps * replicas >= DEAR_ROWS:
+        warnings.warn(
+            f"running means evaluate all {rows:,} rows at each of {steps:,} iterations, {rows / batch_size:,.0f} times "
+            f"the rows of the batches ({batch_size:,}); cheaper: running_means=False, and for tune and race "
+            "measure='average_gap' or 'gap', which look at the rows at the records only",
+            stacklevel=3,
+        )
 
 
 def check_setup(objective: Objective, noise: Noise, start: FloatArray, batch_size: int) -> None:

@@ -77,7 +77,7 @@ class Lanes(NamedTuple):
 class Setting(NamedTuple):
     """First batch; rows of a finite sum or 0; room for drawn rows; slots of the schedule; whether it reads the value;
     row of the accumulator in the state or -1; slots of the batch rule; whether rows are drawn with replacement; whether
-    statistics are taken at every step, or only at the records (running means are then NaN).
+    statistics are taken at every iteration, or only at the records (running means are then NaN).
     """
 
     first_batch: int

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
 
+from .._support.progress import working
 from ..batching.resize import compiled
 from ..batching.rules import bounded
 from ..compiled.disk import ready
@@ -178,7 +179,7 @@ def simulate_local(
     Parameters
     ----------
     objective, optimizer, noise, start, replicas, seed, records, threads, check
-        As for `simulate`; every worker has noise of its own. The optimizer has a constant step.
+        As for `simulate`; every worker has noise of its own. The optimizer has a constant step size.
     rounds : int
         Number of averagings; `steps` of the run counts rounds, and its statistics are those of the common point.
     batch_size : int or BatchRule
@@ -244,7 +245,8 @@ def simulate_local(
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
         compiled_kernel(*given, first, last, out, signal)
 
-    in_chunks(kernel, replicas, rounds, threads=threads)
+    with working(f"local {optimizer.name} on {objective.name}", replicas * rounds) as tell:
+        in_chunks(kernel, replicas, rounds, threads=threads, tell=tell)
     facts = facts_of(objective, optimizer, noise, rule or first_batch, seed)
     facts = replace(
         facts, optimizer=f"local {optimizer.name}", rule={**facts.rule, "test": test} if rule else {},
@@ -257,7 +259,7 @@ def _check(rule: BatchRule | None, test: str, workers: int, optimizer: Optimizer
     if test not in TESTS:
         raise ValueError(f"test = {test!r}; expected one of {', '.join(map(repr, TESTS))}")
     if isinstance(optimizer.step_size, Schedule):
-        raise ValueError(f"the step of {optimizer.name} follows a schedule; local methods here have a constant step")
+        raise ValueError(f"the step size of {optimizer.name} follows a schedule; local methods have a constant one")
     if rule is None:
         return
     if rule.exact or rule.slots:

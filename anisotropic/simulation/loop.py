@@ -3,8 +3,8 @@
 The kernel takes compiled functions and NamedTuple parameters as arguments, so that any objective, noise and optimizer
 meet in it.
 
-Per step and coordinate the loop does what a theorem's measure needs: the true gradient, its norms and the gap at every
-step for the running means; at the recorded steps also the gap at the average iterate. A replica costs no memory of its
+Per iteration and coordinate the loop does what a theorem's measure needs: the true gradient, its norms and the gap in
+each for the running means; in the recorded ones also the gap at the average iterate. A replica costs no memory of its
 own: normals are functions of (seed, replica, step, coordinate) and are drawn for a block of steps at once.
 """
 
@@ -187,7 +187,7 @@ def trajectories(
                     if sample_gradient is None:
                         needed = True
                     if resize is not None:
-                        needed = True
+                        needed = needed or params.sampling.exact  # other rules look at the batch alone
                     if needed:
                         for b in range(0, size, stretch):
                             gradient(part(wb, b, stretch), po, part(gb, b, stretch))

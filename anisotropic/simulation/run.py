@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._support.progress import working
 from ..compiled.disk import ready
 from ..records import (
     BatchRule,
@@ -23,8 +24,8 @@ from ..records import (
 )
 from . import loop
 from .assemble import assemble, facts_of
-from .chunks import Progress, in_chunks
-from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch
+from .chunks import in_chunks
+from .compatibility import batch_number, check_nouns, check_rule, check_setup, largest_batch, warn_of_full_passes
 from .contract import require
 from .layout import Measure, make_layout, record_steps
 
@@ -43,7 +44,7 @@ def simulate(
     measures: Mapping[str, Measure] | None = None,
     running_means: bool = True,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     check: bool = True,
 ) -> Run:
     """Simulate independent trajectories of `optimizer` on `objective` and record the statistics that theorems bound.
@@ -62,16 +63,18 @@ def simulate(
     seed : int
         0 <= seed < 2**64. The same seed gives every optimizer the same noise.
     records : int
-        About how many log-spaced steps are recorded.
+        About how many log-spaced iterations are recorded.
     measures : mapping of str to njit function ``(w, gradient, params) -> float``, optional
         Statistics of your own, evaluated at the iterate with its true gradient; "m" is recorded as `m` (at w_{t+1}) and
         `mean_m` (mean over w_1..w_t).
     running_means : bool
         False evaluates value and gradient at the records only, for finite sums whose full gradient is dear: the
-        statistics that average over all steps are then NaN.
+        statistics that average over all iterations are then NaN. A warning says so before a long run on rows starts.
     threads : int, optional
         Default: all cores. Results do not depend on it.
     progress : callable ``(done, replicas)``, optional
+        Called about twenty times a second with the work done in units of whole replicas. Left out, a run of more than
+        two seconds shows a line on a terminal, which is erased at its end.
     check : bool
         Whether objectives, optimizers, noises, batch rules and measures that the package did not make are probed first
         (`anisotropic.check`), each function once. It costs some milliseconds.
@@ -89,7 +92,7 @@ def simulate(
 
     Examples
     --------
-    Noiseless SGD with step 1/2 halves the distance on x^2 / 2, so the gap falls by 4 at every step.
+    Noiseless SGD with step size 1/2 halves the distance on x^2 / 2, so the gap falls by 4 in every iteration.
 
     >>> import anisotropic as an
     >>> f, method = an.problems.quadratic(1.0), an.optimizers.sgd(0.5)
@@ -109,6 +112,8 @@ def simulate(
     cap = largest_batch(rule, objective, noise) if rule else first_batch
     if rule is not None:
         check_rule(rule, objective, noise, cap)
+    if running_means:
+        warn_of_full_passes(objective, noise, steps, first_batch, replicas)
     if not isinstance(measures or {}, Mapping):
         raise TypeError(f"measures = {measures!r}; expected a mapping of names to compiled functions")
     measures = dict(measures or {})
@@ -128,7 +133,9 @@ def simulate(
     def kernel(first: int, last: int, signal: np.ndarray) -> None:
         compiled(*given, first, last, out, signal)
 
-    in_chunks(kernel, replicas, steps, tile=layout.lanes.tile, threads=threads, progress=progress)
+    with working(f"{optimizer.name} on {objective.name}", replicas * steps) as line:
+        tell = line if progress is None else (lambda done: progress(done // steps, replicas))
+        in_chunks(kernel, replicas, steps, tile=layout.lanes.tile, threads=threads, tell=tell)
     facts = facts_of(objective, optimizer, noise, batch_size, seed)
     if rule is not None:
         kept = not layout.params.sampling.broken[0]

@@ -1,4 +1,4 @@
-"""How many steps does a method need? The first number of updates after which a measure's mean is below a target."""
+"""How many iterations does a method need? The first number of them after which a measure's mean is below a target."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._support.progress import working
 from ..intervals import t_limits
 from ..records import Objective, Optimizer, count, float_parameter
 from .compatibility import check_nouns
@@ -15,7 +16,7 @@ from .run import simulate
 
 
 class StepsToTarget(NamedTuple):
-    """Steps to the target with limits; NaN where it was not reached within the largest number of steps allowed.
+    """Iterations to the target with limits; NaN where it was not reached within the largest number allowed.
 
     `low` and `high` are where the lower and the upper limit of the mean cross the target.
     """
@@ -26,7 +27,7 @@ class StepsToTarget(NamedTuple):
 
 
 class TunedStepsToTarget(NamedTuple):
-    """The grid's best step size, its reach on fresh seeds, whether it lies at an end, and how many sizes diverged."""
+    """The grid's best step size, its reach on fresh seeds, whether it is at the edge, and how many sizes diverged."""
 
     best: float
     reach: StepsToTarget
@@ -87,6 +88,7 @@ def _reach_by_horizon(
     return StepsToTarget(crossing(0), crossing(1), crossing(2))
 
 
+@working("iterations to a target")
 def steps_to_target(
     objective: Objective,
     optimizer: Optimizer | Callable[[int], Optimizer],
@@ -102,8 +104,8 @@ def steps_to_target(
     Parameters
     ----------
     optimizer : Optimizer or callable ``T -> Optimizer``
-        A callable is a method whose step depends on the horizon, as in many theorems: then each T is a run of its own
-        and T is found by bisection to 1 %.
+        A callable is a method whose step size depends on the horizon, as in many theorems: then each T is a run of its
+        own and T is found by bisection to 1 %.
     target : float
     max_steps : int
         Give up beyond: the result is NaN.
@@ -116,7 +118,7 @@ def steps_to_target(
 
     Examples
     --------
-    Noiseless SGD with step 1/2 on x^2/2 from 1: the gap 4^-t / 2 falls below 1/100 at t = 3.
+    Noiseless SGD with step size 1/2 on x^2/2 from 1: the gap 4^-t / 2 falls below 1/100 at t = 3.
 
     >>> import anisotropic as an
     >>> f = an.problems.quadratic(1.0)
@@ -133,6 +135,7 @@ def steps_to_target(
     return _reach_by_horizon(objective, optimizer, target, max_steps, level, run)
 
 
+@working("iterations to a target")
 def tuned_steps_to_target(
     objective: Objective,
     make_optimizer: Callable[[float], Optimizer],
@@ -152,19 +155,19 @@ def tuned_steps_to_target(
 
     Parameters
     ----------
-    make_optimizer : callable ``step -> Optimizer``
+    make_optimizer : callable ``step_size -> Optimizer``
     grid : increasing step sizes
     tuning_seed : int, optional
         Default: `seed` with its lowest bit flipped.
     replicas, tuning_replicas : int
-        For the report, and (default: a quarter, at least 4) for each step of the grid.
+        For the report, and (default: a quarter, at least 4) for each step size of the grid.
     **simulation
         Passed to `simulate`.
 
     Returns
     -------
-    TunedReach
-        Where no step of the grid reaches the target, `best` and the reach are NaN.
+    TunedStepsToTarget
+        Where no step size of the grid reaches the target, `best` and the reach are NaN.
     """
     steps_grid = [float_parameter(step_size, "grid") for step_size in grid]
     other = seed ^ 1 if tuning_seed is None else tuning_seed

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..records import TermCheck, Verdict
+from ..records.archive import arrays_of
 from .files import canonical
 
 #: Bytes of arrays that one cell may return; SQLite takes no more than 10^9 in a row.
@@ -95,48 +95,13 @@ def decode(scalars: str, arrays: bytes) -> dict[str, Any]:
     """
     try:
         found = {name: _scalar(value) for name, value in json.loads(scalars).items()}
-        return found | dict(_members(arrays)) if arrays else found
-    except Exception as error:  # of zip, of three ways to compress, of JSON, of npy: the bytes may come from anyone
+        return found | arrays_of(io.BytesIO(arrays), LARGEST) if arrays else found
+    except Exception as error:  # of JSON or of the archive: the bytes may come from anyone
         raise Damaged(str(error) or type(error).__name__) from None
 
 
 def _scalar(value: Any) -> Any:
     return verdict_from(value["verdict"]) if isinstance(value, dict) else value
-
-
-def _members(blob: bytes) -> Iterator[tuple[str, Any]]:
-    """The arrays of an npz, never more memory than their bytes: neither a zip header nor an npy header is believed."""
-    room = LARGEST + 1_000_000
-    with zipfile.ZipFile(io.BytesIO(blob)) as file:
-        for entry in file.infolist():
-            with file.open(entry) as member:
-                data = member.read(room + 1)
-            room -= len(data)
-            if room < 0:
-                raise Damaged(f"it unpacks to more than {LARGEST / 1e9:.1f} GB")
-            array = _array(data)
-            yield entry.filename.removesuffix(".npy"), array if array.ndim else array.item()
-
-
-def _array(data: bytes) -> np.ndarray:
-    """An array from the bytes of an npy file, without a copy by parts."""
-    stream = io.BytesIO(data)
-    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(stream)
-    shape, fortran, dtype = reader[version](stream) if version in reader else _header_3(stream)
-    if dtype.hasobject:
-        raise Damaged("it holds Python objects")
-    flat = np.frombuffer(data, dtype, offset=stream.tell()).copy()
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _header_3(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Header of npy version 3.0, which has names of fields beyond Latin-1; NumPy has no public reader for it."""
-    length = int.from_bytes(stream.read(4), "little")
-    if length > 100_000:
-        raise Damaged("its header is too long")
-    header = ast.literal_eval(stream.read(length).decode("utf-8"))
-    return tuple(header["shape"]), bool(header["fortran_order"]), np.lib.format.descr_to_dtype(header["descr"])
 
 
 def verdict_from(data: dict[str, Any]) -> Verdict:

@@ -15,12 +15,15 @@ from typing import Any
 import click
 
 from .._support.output import patient_streams, visible
+from .._support.progress import hush
+from . import report
 from .driver import Interrupted, run
 from .errors import Stopped, StudyError
 from .executors import KNOWN
 from .grid import Axes
 from .manifest import MANIFEST, conditions, differences
 from .results import Results
+from .screen import first_screen, rest
 from .status import errors, status
 from .study import Study
 
@@ -90,7 +93,7 @@ def _command(study: Study, line: str) -> click.Command:
         click.Option(["--timeout"], type=click.FloatRange(0, min_open=True), metavar="SECONDS", help=TIMEOUT),
         click.Option(["--mix-processors"], is_flag=True, help="Cells of other kinds of processors may stand beside."),
         click.Option(["--json", "as_json"], is_flag=True, help="The summary as JSON, alone on stdout."),
-        click.Option(["--quiet"], is_flag=True, help="No progress."),
+        click.Option(["--quiet"], is_flag=True, callback=hush, help="No progress."),
         click.Option(
             ["--from-manifest"],
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -148,7 +151,7 @@ def _dispatch(study: Study, line: str, overrides: Axes, chosen: dict[str, Any]) 
     if chosen["word"] == "errors":
         return errors(Results(study, folder, axes), chosen["as_json"])
     if chosen["word"] == "plot":
-        results = Results(study, folder, axes, quiet=chosen["as_json"])
+        results = Results(study, folder, axes)
         return _conclude(study, results, line, chosen, recorded)
     if recorded and folder.resolve() == chosen["from_manifest"].resolve().parent:
         raise StudyError(f"a repeat in {folder} itself would replace what it is compared with; pass another --results")
@@ -171,7 +174,6 @@ def _dispatch(study: Study, line: str, overrides: Axes, chosen: dict[str, Any]) 
         if stop.dropped and chosen["executor"] == "threads":
             os._exit(INCOMPLETE)  # threads cannot be ended, and Python would wait for them
         return INCOMPLETE
-    results.quiet = chosen["as_json"]
     return _conclude(study, results, line, chosen, recorded)
 
 
@@ -184,6 +186,7 @@ def _conclude(
     study: Study, results: Results, line: str, chosen: dict[str, Any], manifest: dict[str, Any] | None
 ) -> int:
     total, done = results.summary["cells"], len(results.points)
+    results.quiet = True  # what the plot says is shown below, the most important first
     if not results.complete:
         what = f"{len(results.failed)} failed, {len(results.missing)} not computed"
         what += f", {results.outdated} of them only by an older version" if results.outdated else ""
@@ -207,12 +210,16 @@ def _conclude(
                 f"the cells are stored, but the figures and tables of {study.name} need more of the grid: {error}"
             ) from None
     same = _compare(results, manifest) if manifest else True
+    if (drawn or manifest) and not chosen["as_json"]:
+        first_screen(results.summary)
     if results.points:  # else an earlier summary, of other axes perhaps, says more than this one could
         results.write_summary()
     if chosen["as_json"]:
         print(results.summary_text(), end="")
-    elif drawn and not chosen["quiet"]:
-        print(f"figures, tables and manifest: {results.folder}", file=sys.stderr)
+    if drawn and (results.folder / MANIFEST).is_file():
+        page = report.write(results.folder)
+        if not chosen["as_json"] and not chosen["quiet"]:
+            print(rest(results.summary, page), file=sys.stderr)
     if not results.complete:
         return INCOMPLETE
     return VIOLATED if results.violated else COMPLETE if same else UNEXPECTED
@@ -231,14 +238,15 @@ def _read_manifest(path: Path, study: Study) -> dict[str, Any]:
 
 def _compare(results: Results, manifest: dict[str, Any]) -> bool:
     """Say whether the repeat gave the recorded numbers, and if not what has changed since."""
+    told = results.summary["sentences"]
     digests = json.loads((results.folder / MANIFEST).read_text(encoding="utf-8"))["digests"]
     recorded = manifest.get("digests", {})
     shared = [k for k in recorded if k in digests]
     different = [k for k in shared if recorded[k] != digests[k]]
     if not different:
-        results.say(f"Repeated: {len(shared)} of {len(recorded)} recorded cells, all identical bit for bit.")
+        told.insert(0, f"Repeated: {len(shared)} of {len(recorded)} recorded cells, all identical bit for bit.")
         return len(shared) == len(recorded)
     changed = differences(manifest, conditions(results.study))
     reason = "; ".join(changed) or "nothing that the manifest records has changed"
-    results.say(f"Repeated: {len(different)} of {len(shared)} cells differ from the manifest ({reason}).")
+    told.insert(0, f"Repeated: {len(different)} of {len(shared)} cells differ from the manifest ({reason}).")
     return False

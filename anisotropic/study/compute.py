@@ -147,7 +147,7 @@ def _cell(task: Task) -> Callable[..., Any]:
         if task.cell is not None and task.driver == os.getpid():
             _loaded[task.fingerprint] = _Loaded(task.cell, path, len(sys.modules))
             return task.cell
-        if task.text and not path.is_file():  # on another machine: the text has travelled, its neighbours have not
+        if task.text and not path.is_file():  # on another machine: the text has traveled, its neighbors have not
             path = Path(tempfile.mkdtemp(prefix="anisotropic-study-")) / path.name
             path.write_text(task.text, encoding="utf-8")
         _refuse_other_code(task, path)

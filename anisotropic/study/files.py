@@ -31,7 +31,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file whole or not at all, through a neighbour whose name nobody can guess and no link can redirect."""
+    """Write a file whole or not at all, through a neighbor whose name nobody can guess and no link can redirect."""
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.part")
     with usable(path.parent):
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

@@ -86,7 +86,7 @@ class Grid:
             )
         for name in unpaired:
             if name not in self.axes and name not in UNPAIRED and (hint := nearest(name, self.axes)):
-                raise StudyError(f"UNPAIRED of study {self.name} names {name!r}, which is no axis{hint}")
+                raise StudyError(f"UNPAIRED of study {self.name} names {name!r}, which is not an axis{hint}")
         return tuple(unpaired)
 
     def grid(self, quick: bool = False, **overrides: Sequence[Any]) -> Axes:

@@ -1,4 +1,4 @@
-"""Which modules beside a study's file may be imported, and by whom? By the study and its neighbours, nobody else.
+"""Which modules beside a study's file may be imported, and by whom? By the study and its neighbors, nobody else.
 
 With the folder on `sys.path` any package that looks for an optional one, as SymPy does for gmpy2, would run a file of
 that name which happens to lie beside the study.
@@ -29,7 +29,7 @@ class Neighbours(MetaPathFinder):
 
 
 def admit(folder: str) -> None:
-    """Let files below a folder import their neighbours, after everything that is installed."""
+    """Let files below a folder import their neighbors, after everything that is installed."""
     if not any(isinstance(finder, Neighbours) and finder.folder == folder for finder in sys.meta_path):
         sys.meta_path.append(Neighbours(folder))
 

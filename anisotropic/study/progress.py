@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._support.output import visible
+from .._support.progress import working
 from .store import Record
 
 #: Failures that are told as they happen.
@@ -23,8 +25,10 @@ class Progress:
         self.failed = 0
         self._first, self._shown, self._clock = finished, -1, time.perf_counter()
         self._bar: Any = None
+        self._runs = contextlib.ExitStack()
 
     def __enter__(self) -> Progress:
+        self._runs.enter_context(working(self.name, shown=False))
         if self.quiet:
             return self
         from rich.console import Console
@@ -41,6 +45,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._runs.close()
         if self._bar is not None:
             self._bar.stop()
 

@@ -109,7 +109,28 @@ class Races:
         first = self._found[0][1]
         measured = what if first.target is None else f"iterations to {what} {first.target:g}"
         ours = title(first.reference)
-        self._results.table(rows, f"{kind} step sizes: {measured} over {ours}'s (level {first.level:g})")
+        self._results.table(rows, f"{kind.capitalize()} step sizes: {measured} over {ours}'s (level {first.level:g})")
+
+    def winners(self, other: str, *, kind: str = TUNED, what: str = "mean gap") -> None:
+        """How often the reference is ahead of another method, and from where to where the ratio goes."""
+        found = []
+        for point, race in self:
+            if other in race.of(kind):
+                ratio = race.ratio if race.target is None else race.steps_ratio
+                found.append((self._label(point), ratio(other, kind=kind)))
+        known = [(label, ratio) for label, ratio in found if np.isfinite(ratio.estimate)]
+        first = self._found[0][1]
+        ours, theirs = title(first.reference), title(other)
+        measured = what if first.target is None else f"number of iterations to {what} {first.target:g}"
+        ahead, behind = sum(r.low > 1 for _, r in known), sum(r.high < 1 for _, r in known)
+        head = f"{kind.capitalize()} step sizes: {ours} has the smaller {measured} in {ahead} of {len(found)} cells, "
+        head += f"{theirs} in {behind}"
+        if lost := len(found) - len(known):
+            head += f"; {lost} {'has' if lost == 1 else 'have'} no ratio, since a method diverged or missed the target"
+        if known:
+            ends = [f"{shown(r)} ({label})" for label, r in (min(known, key=_estimate), max(known, key=_estimate))]
+            head += f"; {theirs}'s is {' to '.join(dict.fromkeys(ends))} times {ours}'s"
+        self._results.say(f"{head}.")
 
     def edges(self) -> None:
         """Which tuned step sizes lie at the edge of their grids, and which grids diverged throughout."""
@@ -146,6 +167,10 @@ def tightest(judged: Iterable[tuple[str, Verdict]]) -> list[tuple[str, Verdict]]
         if verdict.status != "not applicable" and (known is None or verdict.slack < known[1].slack):
             found[verdict.theorem] = label, verdict
     return [*found.values()]
+
+
+def _estimate(entry: tuple[str, Interval]) -> float:
+    return entry[1].estimate
 
 
 def shown(ratio: Interval) -> str:

@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import base64
 import csv
-import html
+import hashlib
 import io
 import json
-import os
-import stat
-from collections.abc import Iterable, Mapping
+import numbers
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .._support.output import number
+from .._support.output import number, visible
+from . import pictures, spreadsheet
 from .errors import StudyError
 from .files import write_text
 from .manifest import MANIFEST
 from .results import SUMMARY
 
-STYLE = """
-:root { color-scheme: light dark; --edge: color-mix(in srgb, currentColor 22%, transparent); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-size: .875rem; display: block; overflow-x: auto; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--edge); vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figure img { max-width: min(100%, 44rem); background: white; }
-.warn { border-left: 4px solid #d55e00; padding: .3rem .8rem; } .violated { color: #d55e00; font-weight: 600; }
-details { margin: .5rem 0; } code { font-size: .85em; overflow-wrap: anywhere; }
-"""
+PAGE = Path(__file__).with_name("page")
 LARGEST_TABLE = 200
 LONGEST_TEXT = 200
+#: Bytes of figures, of data to save and of JSON that one page carries; what does not fit stays beside it.
+ROOM = {"figures": 1_500_000, "data": 400_000, "json": 600_000}
+#: Statuses in the order in which a reader should see them.
+STATUSES = ("violated", "inconclusive", "not contradicted", "not applicable")
+VERDICT_COLUMNS = ("case", "bound", "verdict", "measured", "interval", "claim", "slack", "power", "untested")
+LONG = ("slacks", "horizons", "digests")
 
 
 def write(folder: str | Path, path: str | Path | None = None) -> Path:
     """Write the report of a results folder; returns its path, by default ``report.html`` in the folder.
 
-    It holds the sentences, verdicts with power, tables, figures, CSV files and the manifest, and opens without network.
+    The page opens without network. It begins with the sentences that matter most and with the totals, violated bounds
+    first. Then come the verdicts with their power, in a table that sorts and filters, all other tables, the figures
+    with descriptions, the errors of failed cells, the data, the manifest, and how to repeat the study. Nothing from
+    outside the folder is read, and nothing in it is executed.
 
     Raises
     ------
@@ -58,31 +58,13 @@ def write(folder: str | Path, path: str | Path | None = None) -> Path:
     folder = Path(folder)
     summary, manifest = _read(folder / SUMMARY), _read(folder / MANIFEST)
     try:
-        page = _page(folder, summary, manifest)
+        page = _render(_view(folder, summary, manifest))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StudyError(
             f"{folder / SUMMARY} or {MANIFEST} beside it is not what a study writes ({type(error).__name__}: {error}); "
             "run and plot the study again, which keeps its finished cells"
         ) from None
     return write_text(Path(path) if path is not None else folder / "report.html", page)
-
-
-def _page(folder: Path, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    title = summary["question"] or summary["study"]
-    body = [f"<h1>{_text(title)}</h1>", _state(summary, manifest)]
-    body += [f"<p>{_text(sentence)}</p>" for sentence in summary["sentences"]]
-    body += [_verdicts(table) for table in summary["verdicts"]]
-    body += [f"<h2>{_text(t['title'] or 'Table')}</h2>{_table(t['rows'])}" for t in summary["tables"]]
-    pictures = [name for name in summary["files"] if name.endswith((".pdf", ".png"))]
-    body += [_picture(folder, name) for name in dict.fromkeys(f"{p[:-4]}.png" for p in pictures)]
-    body += [_csv(folder, name) for name in summary["files"] if name.endswith(".csv")]
-    body += [_details("How it was computed", _table(_conditions(manifest)))]
-    data = json.dumps({"summary": summary, "manifest": manifest}).replace("<", "\\u003c")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-        f'{"".join(body)}<script type="application/json" id="data">{data}</script></body></html>\n'
-    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,98 +76,183 @@ def _read(path: Path) -> dict[str, Any]:
         raise StudyError(f"{path} is not JSON ({error}); run the study again, which keeps its finished cells") from None
 
 
-def _text(value: Any) -> str:
-    return html.escape(number(value))
+def _render(view: Mapping[str, Any]) -> str:
+    """The page; every value is written as a reader wants it, and escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def told(value: Any) -> Any:
+        return value if isinstance(value, (Markup, StrictUndefined)) or callable(value) else number(value)
+
+    room = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, finalize=told, trim_blocks=True
+    )
+    style, script = ((PAGE / f"report.{kind}").read_text(encoding="utf-8").strip() for kind in ("css", "js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    room.tests["number"] = lambda v: isinstance(v, numbers.Real) and not isinstance(v, bool)
+    return room.get_template("report.html").render(
+        view,
+        figures=[f | {"content": Markup(f["content"])} for f in view["figures"]],
+        json=Markup(view["json"]),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=Markup(f"sha256-{digest}"),
+        raw=lambda v: Markup(repr(float(v))),
+        verdict_columns=VERDICT_COLUMNS,
+    ) + "\n"  # fmt: skip
+
+
+def _view(folder: Path, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the page shows, as plain values."""
+    judged = [(bool(t["planted"]), v) for t in summary["verdicts"] for v in t["verdicts"]]
+    view: dict[str, Any] = {
+        "title": summary["question"] or summary["study"],
+        "complete": bool(summary["complete"]),
+        "state": _state(summary, manifest),
+        "sentences": [str(sentence) for sentence in summary["sentences"]],
+        "totals": _totals(summary, [v for planted, v in judged if not planted]),
+        "real": _rows([v for planted, v in judged if not planted]),
+        "planted": _rows([v for planted, v in judged if planted]),
+        "tables": [{"title": t["title"] or "Table", **_table(t["rows"])} for t in summary["tables"]],
+        "errors": _errors(summary),
+        "conditions": _conditions(manifest),
+        "repeat": _repeat(folder, manifest),
+    }
+    files = [str(name) for name in summary["files"]]
+    view["figures"], view["lost"] = _figures(folder, files, summary.get("figures", {}))
+    view["data"], lost = _data(folder, [name for name in files if name.endswith(".csv")])
+    view["lost"] += lost
+    names = {"verdicts": view["real"], "planted": view["planted"], "tables": view["tables"],
+             "figures": view["figures"] or view["lost"], "statements": view["sentences"][5:],
+             "errors": view["errors"], "data": view["data"], "manifest": True, "repeat": True}  # fmt: skip
+    titles = {"planted": "Planted falsehoods", "statements": "All statements", "errors": "Errors",
+              "manifest": "How it was computed", "repeat": "How to repeat it"}  # fmt: skip
+    view["contents"] = [(k, titles.get(k, k.capitalize())) for k, there in names.items() if there]
+    view["json"] = _json(summary, manifest)
+    return view
 
 
 def _state(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     """One line on completeness; an incomplete sweep must not pass for a complete one."""
     done = f"{summary['finished']} of {summary['cells']} cells finished, {summary['diverged']} of them diverged"
     version = manifest["versions"]["anisotropic"]
-    told = f"{done}, {summary['failed']} failed. anisotropic {version}, started {manifest['start']}."
-    return f'<p class="{"" if summary["complete"] else "warn"}">{_text(told)}</p>'
+    return f"{done}, {summary['failed']} failed. anisotropic {version}, started {manifest['start']}."
 
 
-def _verdicts(table: Mapping[str, Any]) -> str:
-    """The rows of a verdict table, from its JSON form."""
+def _totals(summary: Mapping[str, Any], verdicts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many verdicts of each kind, violated ones first, and how many cells."""
+    found = [v["status"] for v in verdicts]
+    rows = [{"count": found.count(s), "what": s, "alarm": s == "violated" and s in found} for s in STATUSES if found]
+    missing = summary["cells"] - summary["finished"] - summary["failed"]
+    cells = {"finished": summary["finished"], "failed": summary["failed"], "not computed": missing}
+    rows += [
+        {"count": count, "what": f"cells {what}" if count != 1 else f"cell {what}", "alarm": what != "finished"}
+        for what, count in cells.items() if count
+    ]  # fmt: skip
+    return rows
+
+
+def _rows(verdicts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the verdict table from their JSON form, violated ones first."""
     rows = []
-    for v in table["verdicts"]:
-        applies = v["status"] != "not applicable"
-        sees = v["power"] if applies and v["status"] != "violated" else ""
-        numbers = {"slack": v["slack"] if applies else "", "sees factor": sees}
-        idle = ", ".join(t["name"] for t in v["terms"] if not t["exercised"])
-        told = f"{v['status']}: {v['reason']}" if v["reason"] else v["status"]
-        bound = f"{v['theorem']} ({v['form']})" if v.get("form") else v["theorem"]
-        rows.append({"case": v["label"], "bound": bound, "verdict": told, **numbers, "untested": idle})
-    planted = " (falsehoods planted to be caught)" if table["planted"] else ""
-    return f"<h2>{_text(table['title'])}{planted}</h2>{_table(rows)}"
+    for v in verdicts:
+        applies, violated = v["status"] != "not applicable", v["status"] == "violated"
+        low, high = v["interval"]
+        numbers = {
+            "measured": v["estimate"],
+            "interval": "-" if low is None or high is None else f"[{number(low)}, {number(high)}] {v['interval_kind']}",
+            "claim": v["bound"],
+            "slack": v["slack"],
+            "power": f"off x{number(v['excess'])}" if violated and v.get("excess") is not None else v["power"],
+        }
+        rows.append({"status": str(v["status"]), "cells": {
+            "case": v["label"],
+            "bound": f"{v['theorem']} ({v['form']})" if v.get("form") else v["theorem"],
+            "verdict": f"{v['status']}: {v['reason']}" if v["reason"] else v["status"],
+            **(numbers if applies else dict.fromkeys(numbers, "")),
+            "untested": ", ".join(t["name"] for t in v["terms"] if not t["exercised"]),
+        }})  # fmt: skip
+    order = {status: k for k, status in enumerate(STATUSES)}
+    return sorted(rows, key=lambda row: order.get(row["status"], len(order)))
 
 
-def _table(rows: Iterable[Mapping[str, Any]]) -> str:
-    listed = list(rows)
-    columns = list(dict.fromkeys(k for row in listed for k in row))
-    head = "".join(f"<th>{_text(c)}</th>" for c in columns)
-    body = "".join(f"<tr>{''.join(_entry(row.get(c, '')) for c in columns)}</tr>" for row in listed)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    listed = [dict(row) for row in rows]
+    return {"columns": list(dict.fromkeys(k for row in listed for k in row)), "rows": listed}
 
 
-def _entry(value: Any) -> str:
-    if value is None:
-        return "<td>-</td>"
-    kind = ' class="n"' if isinstance(value, (int, float)) else ""
-    mark = ' class="violated"' if isinstance(value, str) and value.startswith("violated") else ""
-    return f"<td{kind or mark}>{_text(value)}</td>"
+def _errors(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tracebacks of failed cells, equal ones once; the last line names the reason."""
+    return [
+        {
+            "count": e["count"],
+            "reason": _short(str(e["traceback"]).strip().rpartition("\n")[2]),
+            "points": [", ".join(f"{k}={v}" for k, v in point.items()) for point in e["points"]],
+            "traceback": str(e["traceback"]),
+        }
+        for e in summary.get("errors", [])
+    ]
 
 
-def _content(folder: Path, name: str) -> bytes | None:
-    """What a file of the folder itself holds. A summary may come from a stranger and name the reader's own files."""
-    path = folder / name
-    try:
-        if Path(name).name != name or not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        return path.read_bytes()
-    except (OSError, ValueError):
-        return None
+def _figures(folder: Path, files: Sequence[str], told: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The figures as inline drawings, as pictures where there is no drawing, and sentences for those left out."""
+    stems = dict.fromkeys(name[:-4] for name in files if name.endswith((".svg", ".png", ".pdf")))
+    figures: list[dict[str, Any]] = []
+    lost: list[str] = []
+    room = ROOM["figures"]
+    for k, stem in enumerate(stems):
+        name, alt = stem.replace("_", " "), str(told.get(stem, ""))
+        markup = None
+        if f"{stem}.svg" in files and (data := pictures.content(folder, f"{stem}.svg")) is not None:
+            markup = pictures.drawing(data, f"f{k}", alt or name)
+        picture = None
+        if markup is None or len(markup) > room:
+            picture = pictures.content(folder, f"{stem}.png")
+            markup = None if picture is None else pictures.embedded(picture, alt or name)
+        if markup is None:
+            lost.append(pictures.absent(folder, f"{stem}.png"))
+        elif len(markup) > room:
+            lost.append(f"{stem} is too large for this page; see the files {stem}.* beside it.")
+        else:
+            room -= len(markup)
+            figures.append({"name": name, "alt": alt, "content": markup})
+    return figures, lost
 
 
-def _absent(folder: Path, name: str) -> str:
-    gone = Path(name).name == name and not os.path.lexists(folder / name)
-    why = "missing" if gone else "is not a file of this folder"
-    return f'<p class="warn">{_text(name)} is listed in the summary but {why}.</p>'
+def _data(folder: Path, names: Iterable[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The CSV files: their first rows to look at, and where it fits the whole of each to save."""
+    found: list[dict[str, Any]] = []
+    lost: list[str] = []
+    room = ROOM["data"]
+    for name in dict.fromkeys(names):
+        content = pictures.content(folder, name)
+        if content is None:
+            lost.append(pictures.absent(folder, name))
+            continue
+        columns, rows = _parsed(content.decode("utf-8", "replace"))
+        shown = f", the first {LARGEST_TABLE} of {len(rows):,} rows" if len(rows) > LARGEST_TABLE else ""
+        link = "data:text/csv;base64," + base64.b64encode(spreadsheet.text_of(columns, rows).encode()).decode()
+        fits = len(link) <= room
+        room -= len(link) * fits
+        short = [{k: _short(v) for k, v in row.items()} for row in rows[:LARGEST_TABLE]]
+        found.append({"name": name, "title": f"{name}{shown}", "columns": columns, "rows": short,
+                      "link": link if fits else ""})  # fmt: skip
+    return found, lost
 
 
-def _picture(folder: Path, file: str) -> str:
-    content = _content(folder, file)
-    if content is None:
-        return _absent(folder, file)
-    data = base64.b64encode(content).decode()
-    name = _text(file.removesuffix(".png").replace("_", " "))
-    return f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
-
-
-def _csv(folder: Path, name: str) -> str:
-    content = _content(folder, name)
-    if content is None:
-        return _absent(folder, name)
-    text = content.decode("utf-8", "replace")
+def _parsed(text: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file; a row that is longer than the head loses what is beyond it."""
     before = csv.field_size_limit(len(text) + 1)
     try:
-        rows = [{k: _short(v) for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))]
+        reader = csv.DictReader(io.StringIO(text), restkey=None, restval="")
+        rows = [{str(k): str(v) for k, v in row.items() if k is not None} for row in reader]
     finally:
         csv.field_size_limit(before)
-    shown = f", the first {LARGEST_TABLE} of {len(rows)} rows" if len(rows) > LARGEST_TABLE else ""
-    data = base64.b64encode(text.encode()).decode()
-    link = f'<p><a download="{_text(name)}" href="data:text/csv;base64,{data}">Save {_text(name)}</a></p>'
-    return _details(f"{name}{shown}", link + _table(rows[:LARGEST_TABLE]))
+    return [str(c) for c in reader.fieldnames or []], rows
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def _short(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ... ({len(text):,} characters)"
-
-
-def _details(title: str, content: str) -> str:
-    return f"<details><summary>{_text(title)}</summary>{content}</details>"
 
 
 def _conditions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -193,5 +260,31 @@ def _conditions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for name, value in manifest.items():
         if name != "digests":
-            rows.append({"what": name, "value": json.dumps(value) if isinstance(value, (dict, list)) else value})
+            text = json.dumps(value) if isinstance(value, (dict, list)) else value
+            rows.append({"what": name, "value": text if isinstance(text, bool) or text is None else str(text)})
     return rows
+
+
+def _repeat(folder: Path, manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The lines that install what computed this, that go on with the study, and that repeat and compare it."""
+    name, command = str(manifest["study"]), str(manifest.get("command", ""))
+    where = shlex.quote(f"{folder.name}/{MANIFEST}")
+    version = manifest["versions"]["anisotropic"]
+    return [
+        {"text": "Install the version that computed it:", "command": f"pip install anisotropic=={version}"},
+        *([{"text": "The command that was given; a second run computes only what is missing:", "command": command}]
+          if command else []),
+        {"text": "Compute every cell again, in a folder of its own, and compare all numbers bit for bit:",
+         "command": f"anisotropic study run {shlex.quote(name)} --from-manifest {where}"},
+    ]  # fmt: skip
+
+
+def _json(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Summary and manifest for programs, without the long lists; nothing where they do not fit."""
+    def brief(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: brief(v) for k, v in value.items() if k not in LONG}
+        return [brief(v) for v in value] if isinstance(value, list) else value
+
+    text = json.dumps({"summary": brief(dict(summary)), "manifest": brief(dict(manifest))})
+    return visible(text).replace("<", "\\u003c") if len(text) <= ROOM["json"] else ""

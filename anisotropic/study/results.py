@@ -12,20 +12,22 @@ from typing import Any
 import numpy as np
 
 from .._support.names import nearest
-from .._support.output import SCHEMA, number, plain, say, show
+from .._support.output import SCHEMA, plain, say, show
+from .._support.paper import latex_table
 from ..evidence.entries import Race
 from ..records import Verdict
-from . import spreadsheet
+from . import frames, spreadsheet
 from .errors import StudyError
 from .files import canonical, write_bytes, write_text
 from .grid import Axes
 from .races import Races
+from .screen import show_verdicts
 from .source import Definition
 from .store import FINISHED, Cell, Entry, Store
 
 SUMMARY = "summary.json"
 CELLS = "cells.csv"
-SEES = '"sees": a larger error in the constant would have been detected; "off": how far a violated bound was off'
+SHOWN_POINTS = 5
 
 
 class Results:
@@ -71,6 +73,11 @@ class Results:
             "tables": [],
             "verdicts": [],
             "files": [],
+            "figures": {},
+            "errors": [
+                {"count": len(cells), "points": [c.point for c in cells[:SHOWN_POINTS]], "traceback": trace}
+                for trace, cells in alike(self.failed).items()
+            ],
         }
 
     @property
@@ -183,8 +190,7 @@ class Results:
         listed = [{"label": label, **plain(verdict.to_dict())} for label, verdict in pairs]
         self.summary["verdicts"].append({"title": title, "planted": planted, "verdicts": listed})
         if not self.quiet and pairs:
-            show([verdict_row(label, verdict) for label, verdict in pairs], title)
-            say(SEES)
+            show_verdicts(listed, title)
 
     @property
     def violated(self) -> bool:
@@ -193,14 +199,15 @@ class Results:
         return any(v["status"] == "violated" for verdicts in real for v in verdicts)
 
     def save_figure(self, figure: Any, name: str) -> Path:
-        """Write a figure, or that of given Axes, as PDF with embedded fonts and as PNG; returns the PDF's path."""
+        """Write a figure, or that of given Axes, as PDF with embedded fonts, PNG and SVG; returns the PDF's path."""
         figure = getattr(figure, "figure", figure)
         if figure is None or not hasattr(figure, "savefig"):
             raise TypeError(f"save_figure got {type(figure).__name__}; expected a matplotlib Figure or Axes")
-        from ..plotting import save
+        from ..plotting import describe, save
 
+        self.summary["figures"][name] = describe(figure)
         with tempfile.TemporaryDirectory() as private:
-            drawn = save(figure, Path(private) / name)
+            drawn = save(figure, Path(private) / name, ("pdf", "png", "svg"))
             paths = [self._keep(write_bytes(self.folder / path.name, path.read_bytes())) for path in drawn]
         return paths[0]
 
@@ -211,12 +218,49 @@ class Results:
         kept = [dict(row) for row in rows]
         return self._write_csv(name, list(dict.fromkeys(k for row in kept for k in row)), kept)
 
+    def save_latex(self, name: str, rows: Iterable[Mapping[str, Any]], caption: str = "", label: str = "") -> Path:
+        """Write rows (dicts) as NAME.tex, a table for a paper; intervals keep the digits that their width supports."""
+        path = self.folder / f"{name.removesuffix('.tex')}.tex"
+        return self._keep(write_text(path, latex_table(rows, caption, label) + "\n"))
+
+    def save_json(self, name: str = "results") -> Path:
+        """Write all cells with their arrays as NAME.json, in the form that `to_dict` returns."""
+        path = self.folder / f"{name.removesuffix('.json')}.json"
+        return self._keep(write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All cells with their arrays as plain values: schema, study, axes, cells, missing and failed points."""
+        return frames.to_dict(self)
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with one row per finished cell: point, state, seconds and scalars (extra `xarray`)."""
+        return frames.to_pandas(self)
+
+    def to_xarray(self, *names: str) -> Any:
+        """An ``xarray.Dataset`` over the axes of the grid (extra `xarray`).
+
+        Missing cells hold NaN or "". A quantity with dimensions of its own calls them NAME_0, NAME_1, ...; one whose
+        shape differs between cells is left out and named in ``attrs["left out"]``. `names` selects quantities.
+        """
+        return frames.to_xarray(self, *names)
+
+    def tabular(self) -> tuple[Any, ...]:
+        """Axes, finished points, entries and scalars, as `spreadsheet.of_cells` takes them."""
+        return self.axes, self._finished, self._entries, self._store.scalars(self._finished)
+
+    def _repr_html_(self) -> str:
+        from .._support.html import html_block
+
+        done, total = len(self.points), self.summary["cells"]
+        told = f"{done} of {total} cells finished, {self.summary['diverged']} diverged, {len(self.failed)} failed"
+        rows = [{"axis": name, "values": ", ".join(map(str, values))} for name, values in self.axes.items()]
+        return html_block(f"{self.study.name}: {told}", *self.summary["sentences"], rows=rows)
+
     def write_cells(self, *, unless_there: bool = False) -> Path:
         """Write cells.csv: every finished cell with its point, state, seconds and its scalar quantities."""
         if unless_there and (self.folder / CELLS).is_file():
             return self._keep(self.folder / CELLS)
-        scalars = self._store.scalars(self._finished)
-        return self._write_csv("cells", *spreadsheet.of_cells(self.axes, self._finished, self._entries, scalars))
+        return self._write_csv("cells", *spreadsheet.of_cells(*self.tabular()))
 
     def _write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
         path = self.folder / f"{name.removesuffix('.csv')}.csv"
@@ -236,19 +280,12 @@ class Results:
         return path
 
 
-def verdict_row(label: str, verdict: Verdict) -> dict[str, Any]:
-    """One line of a verdict table; "sees" is the factor of error in the constant that the run would have seen."""
-    idle = ", ".join(t.name for t in verdict.terms if not t.exercised)
-    applies = verdict.status != "not applicable"
-    return {
-        "case": label,
-        "bound": f"{verdict.theorem} ({verdict.form})" if verdict.form else verdict.theorem,
-        "verdict": verdict.status if applies else verdict.summary,
-        "slack": verdict.slack if applies else "",
-        "sees": "" if not applies else f"off x{number(verdict.excess)}" if verdict.status == "violated"
-        else f"x{number(verdict.power)}",
-        "untested": idle,
-    }
+def alike(failed: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Failed cells by their traceback."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in failed:
+        groups.setdefault(cell.traceback, []).append(cell)
+    return groups
 
 
 def _words(select: Mapping[str, Any]) -> str:

@@ -138,7 +138,7 @@ def text_of(path: Path) -> str:
 
 
 def load_module(path: Path) -> ModuleType:
-    """Import a study's file as it is now, and what it imports from its neighbours likewise."""
+    """Import a study's file as it is now, and what it imports from its neighbors likewise."""
     path = path.resolve()
     if path.suffix != ".py":
         raise StudyError(f"{path} is not a Python file; a study is a module that ends with .py")

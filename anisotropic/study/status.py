@@ -7,9 +7,9 @@ from pathlib import Path
 
 from .._support.output import SCHEMA, plain, visible
 from .grid import Axes
-from .results import Results
+from .results import SHOWN_POINTS, Results, alike
 from .source import Definition
-from .store import FINISHED, Cell, Store
+from .store import FINISHED, Store
 
 COMPLETE, INCOMPLETE = 0, 3
 
@@ -47,14 +47,11 @@ def errors(results: Results, as_json: bool) -> int:
         failed = [{"point": c.point, "traceback": c.traceback} for c in results.failed]
         print(json.dumps(plain({"schema": SCHEMA, "study": results.study.name, "failed": failed}), allow_nan=False))
         return INCOMPLETE if failed else COMPLETE
-    alike: dict[str, list[Cell]] = {}
-    for cell in results.failed:
-        alike.setdefault(cell.traceback, []).append(cell)
-    for trace, cells in alike.items():
-        for cell in cells[:5]:
+    for trace, cells in alike(results.failed).items():
+        for cell in cells[:SHOWN_POINTS]:
             print(visible(", ".join(f"{k}={v}" for k, v in cell.point.items())))
-        if len(cells) > 5:
-            print(f"and {len(cells) - 5} more cells")
+        if len(cells) > SHOWN_POINTS:
+            print(f"and {len(cells) - SHOWN_POINTS} more cells")
         print(visible(trace))
     print(f"{results.study.name}: {len(results.failed)} failed cells")
     return INCOMPLETE if results.failed else COMPLETE

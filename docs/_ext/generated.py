@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import anisotropic as an
-from anisotropic.evidence.search import TermNeed, read_mutation_table
+from anisotropic.evidence.mutations import TermNeed, read_mutation_table
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -21,6 +21,20 @@ HERE = Path(__file__).resolve().parents[1]
 OUT = HERE / "_generated"
 #: What a long search found, written by ``make search``.
 MUTATION = HERE / "mutation.json"
+#: Public names by task; what is not listed comes last.
+GROUPS = {
+    "Describe a problem": ("problems", "noises", "datasets", "Objective", "Noise"),
+    "Choose a method": ("optimizers", "schedules", "batching", "Optimizer", "Schedule", "BatchRule", "leaf", "check",
+                        "Findings", "ContractViolation"),
+    "Simulate and tune": ("simulate", "simulate_local", "tune", "Tuning", "steps_to_target", "tuned_steps_to_target",
+                          "StepsToTarget", "race", "Race", "Method", "Run", "Facts", "load"),
+    "State a theorem": ("bounds", "Bound", "Requires", "Source"),
+    "Judge a theorem": ("verify", "Verdict", "fit_rate", "search_worst_case", "setups", "exact", "certify",
+                        "intervals"),
+    "Measure a problem": ("smoothness", "geometry", "gradient_noise_scale", "noise_moments", "surge"),
+    "Ask over a grid, and show it": ("Study", "study", "report", "plotting"),
+    "The package itself": ("show_versions", "MissingExtra", "extras", "random"),
+}  # fmt: skip
 #: Submodules that import an optional package; each has a page of its own.
 ADAPTERS = {"torch"}
 
@@ -39,7 +53,7 @@ def bounds_table() -> str:
     for r in rows:
         name = f"[`{r['id']}`](#bound-{r['id'].replace('_', '-')})"
         parts = [name, f"`{r['measure']}` ({r['kind']})", exponents(r["rate"]), exponents(r["bias_rate"])]
-        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term) == (r["id"], "")), "")]
+        parts += [next((f"{1 / n.factor:.3g}" for n in needs if (n.bound, n.term, n.cause) == (r["id"], "", "")), "")]
         parts += [steps_proved(r["id"])]
         lines.append("| " + " | ".join([*parts, r["arxiv"] or r["source"] or ""]) + " |")
     for r in rows:
@@ -66,15 +80,27 @@ def steps_proved(bound: str) -> str:
 
 def certified_table() -> str:
     """Every inequality that has a proof by machine, proved while this page is made."""
-    lines = ["| inequality | for | page, step | how | boxes | CPU s |", "|---|---|---|---|---|---|"]
+    lines = ["| inequality, and where | page, step | how | boxes | CPU s |", "|---|---|---|---|---|"]
     for row in an.certified.table():
         if not row["proved"]:
             raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
         where = f"[{row['page']}]({row['page']}.md), {row['step']}"
-        lines.append(f"| `{row['name']}`: ${_in_table(row['statement'])}$ | ${_in_table(row['domain'])}$ | {where} | "
+        claim = f"`{row['name']}`<br>${_in_table(row['statement'])}$<br>${_in_table(row['domain'])}$"
+        lines.append(f"| {claim} | {where} | "
                      f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip
     by_hand = [f"`{bound}`" for bound in an.bounds if not an.certified.resting_on(bound)]
     return "\n".join([*lines, "", f"By hand only, every step: {', '.join(by_hand)}."]) + "\n"
+
+
+def published_table() -> str:
+    """Every rate that is cited as stated, at L = R = Delta = 1, beside the worst case that PEPit finds."""
+    lines = ["| bound | at | $T$ | bound | PEPit says | bound / PEPit |", "|---|---|---|---|---|---|"]
+    for row in an.published.table():
+        found = row["found"]
+        at = ", ".join(f"`{k}` = {row[k]:.4g}" for k in ("step_size", "mu", "momentum", "Delta") if k in row)
+        lines.append(f"| `{row['bound']}` | {at} | {row['T']} | {found.bound:.6f} | at most {found.high:.6f} | "
+                     f"{found.ratio:.3f} |")  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def _in_table(latex: str) -> str:
@@ -83,15 +109,16 @@ def _in_table(latex: str) -> str:
 
 
 def needs_table(rows: list[TermNeed]) -> list[str]:
-    """How much of each term any instance found needs, and that instance."""
+    """How much of each term and constant any instance found needs, and that instance."""
     if not rows:
         return ["* worst instances: not searched yet"]
-    lines = ["", "| term | c | form | worst instance found |", "|---|---|---|---|"]
+    lines = ["", "| what is scaled | c | form | worst instance found |", "|---|---|---|---|"]
     for row in rows:
-        found = ("no instance found that needs this term", "", "") if row.instance is None else (
+        found = ("no instance found that needs it", "", "") if row.instance is None else (
             f"{min(row.factor, 1):.3f}", row.form, str(row.instance)
         )  # fmt: skip
-        lines.append("| " + " | ".join([row.term or "all together", *found]) + " |")
+        what = f"`{row.cause}` everywhere" if row.cause else f"{row.term} term" if row.term else "the bound"
+        lines.append("| " + " | ".join([what, *found]) + " |")
     return lines
 
 
@@ -142,6 +169,36 @@ def reference_page(title: str, path: str, listed: list[tuple[str, Any]], about: 
     return "\n".join([*lines, "```", ""])
 
 
+def grouped(names: list[str]) -> dict[str, list[str]]:
+    """Public names by task; those that no task lists come last."""
+    known = {name for group in GROUPS.values() for name in group}
+    found = {title: [n for n in group if n in names] for title, group in GROUPS.items()}
+    found["More"] = [n for n in names if n not in known]
+    return {title: group for title, group in found.items() if group}
+
+
+def reference_groups(names: list[str], pages: dict[str, str]) -> str:
+    """Every public name by task, with the first line of its docstring."""
+    lines = []
+    for title, group in grouped(names).items():
+        lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
+        for name in group:
+            about = re.sub(r"``([^`]*)``", r"`\1`", first_line(name))
+            page = f"[`an.{name}`](_generated/reference/{name}.md)"
+            link = page if name in pages else f"{{py:obj}}`an.{name} <anisotropic.{name}>`"
+            lines.append(f"| {link} | {about.replace('|', chr(92) + '|')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def first_line(name: str) -> str:
+    """The question or the sentence that the docstring of a public name opens with, or that of its module."""
+    thing = getattr(an, name)
+    home = importlib.import_module(f"anisotropic.{an._HOME[name]}") if name in an._HOME else thing
+    told = inspect.getdoc(thing) if inspect.isroutine(thing) or not callable(thing) or inspect.isclass(thing) else None
+    return " ".join((told or home.__doc__ or "").partition("\n\n")[0].split())
+
+
 def write(path: Path, text: str) -> None:
     """Write only what has changed, so that Sphinx rebuilds only that."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +210,7 @@ def generate(app: Sphinx | None = None) -> None:
     """Write all generated pages."""
     write(OUT / "bounds_table.md", bounds_table())
     write(OUT / "certified_table.md", certified_table())
+    write(OUT / "published_table.md", published_table())
     pages = OUT / "reference"
     texts, elsewhere = {}, set()
     for name, module in public_modules().items():
@@ -163,7 +221,14 @@ def generate(app: Sphinx | None = None) -> None:
     homes = {n: m for n, m in an._HOME.items() if _exists(f"anisotropic.{m}")}
     found = [(n, getattr(importlib.import_module(f"anisotropic.{m}"), n, None)) for n, m in homes.items()]
     top = [(n, t) for n, t in found if (inspect.isfunction(t) or inspect.isclass(t)) and id(t) not in elsewhere]
-    texts["anisotropic"] = reference_page("anisotropic", "anisotropic", top, "")
+    names = dict(top)
+    parts = [
+        reference_page(title, "anisotropic", [(n, names[n]) for n in group], "").replace("# ", "## ", 1)
+        for title, group in grouped(list(names)).items()
+    ]
+    texts["anisotropic"] = "\n".join(["# anisotropic", "", *parts])
+    public = [n for n in an.__all__ if n != "__version__" and (n in texts or n in names)]
+    write(OUT / "reference_groups.md", reference_groups(public, texts))
     for name, text in texts.items():
         write(pages / f"{name}.md", text)
     for stale in set(pages.glob("*.md")) - {pages / f"{name}.md" for name in texts}:
@@ -180,7 +245,16 @@ def escape_bars(app: Sphinx, what: str, name: str, thing: Any, options: Any, lin
             lines[i] = "".join(p if p.startswith("``") else re.sub(r"(?<!\\)\|", r"\\|", p) for p in pieces)
 
 
+def breakable(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Let long names in code break after an underscore, and nowhere else."""
+    if body := context.get("body"):
+        context["body"] = re.sub(
+            r'(?<=<span class="pre">)[^<]*(?=</span>)', lambda found: found[0].replace("_", "_<wbr>"), body
+        )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", generate)
+    app.connect("html-page-context", breakable)
     app.connect("autodoc-process-docstring", escape_bars, priority=400)
     return {"parallel_read_safe": True}

@@ -322,3 +322,41 @@ def test_a_step_that_diverges_is_a_status_not_an_answer():
                         batch_size=norm_test(0.5), replicas=2)  # fmt: skip
     assert Counter(grown.status.tolist()) == {"diverged": 2}
     assert np.isnan(grown.batch_size[:, -1]).all()
+
+
+class Counted(NamedTuple):
+    """Centers of the rows, and how often all rows were looked at."""
+
+    centers: np.ndarray
+    passes: np.ndarray
+
+
+@leaf
+def counted_value(w, params):
+    return 0.5 * np.mean((params.centers - w[0]) ** 2)
+
+
+@leaf
+def counted_gradient(w, params, out):
+    params.passes[0] += 1
+    out[0] = w[0] - np.mean(params.centers)
+
+
+@leaf
+def counted_sample(w, params, rows, out):
+    total = 0.0
+    for i in rows:
+        total += w[0] - params.centers[i]
+    out[0] = total / rows.size
+
+
+@pytest.mark.parametrize("form", ["exact", "plug_in", "unbiased"])
+def test_only_the_exact_form_looks_at_all_rows(form):
+    """At the start and at the end for the records; at every iteration only where the rule is an oracle."""
+    params = Counted(np.linspace(-1.0, 1.0, 50), np.zeros(1))
+    f = an.Objective("counted", 1, counted_value, counted_gradient, params, smoothness=np.ones(1), minimum=0.0,
+                     samples=50, sample_gradient=counted_sample)  # fmt: skip
+    rule = norm_test(0.5, start=4, max_batch=8, form=form)
+    an.simulate(f, an.optimizers.sgd(0.1), noise=an.noises.minibatch(), start=3.0, steps=40, batch_size=rule,
+                replicas=1, records=1, running_means=False, check=False, threads=1)  # fmt: skip
+    assert params.passes[0] == (41 if form == "exact" else 2)

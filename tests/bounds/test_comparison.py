@@ -56,7 +56,7 @@ def test_an_upper_bound_below_a_lower_bound_is_said_to_be_a_proof():
 def test_bounds_on_different_measures_are_not_compared():
     with pytest.raises(ValueError, match="convex_sgd is about mean_gap, nonconvex_sgd about gradient_l2_squared"):
         bounds.compare(bounds.convex_sgd, bounds.nonconvex_sgd, **C)
-    with pytest.raises(ValueError, match="each bound has its own step"):
+    with pytest.raises(ValueError, match="each bound has its own step size: pass step_sizes="):
         bounds.compare(bounds.convex_sgd, bounds.convex_adagrad, step_size=0.1, **C)
     with pytest.raises(ValueError, match="needs sigma"):
         bounds.compare(bounds.convex_sgd, bounds.convex_adagrad, L=1.0, R=1.0, D=1.0, T=1, M=1)
@@ -64,7 +64,7 @@ def test_bounds_on_different_measures_are_not_compared():
 
 def test_steps_may_be_given_to_each():
     c = {"L": H, "sigma": 0.1, "eps": 0.1, "Delta": 1.0, "T": 100, "M": 1, "G": 1.0}
-    found = bounds.compare(bounds.nonconvex_adagrad, bounds.nonconvex_signsgd, steps=(0.3, None), **c)
+    found = bounds.compare(bounds.nonconvex_adagrad, bounds.nonconvex_signsgd, step_sizes=(0.3, None), **c)
     values = [bounds.nonconvex_adagrad(f, step_size=0.3, **c) for f in bounds.nonconvex_adagrad.forms]
     assert found.values[0] == min(values)
 

@@ -217,7 +217,7 @@ def test_a_bound_refuses_terms_that_cannot_be_a_number():
         Bound("x", "gap", "above", terms=1 / T)
     with pytest.raises(ValueError, match="uses h, which NumPy cannot evaluate"):
         Bound("x", "gap", terms=sympy.Function("h")(T))
-    with pytest.raises(TypeError, match="is no SymPy relational"):
+    with pytest.raises(TypeError, match="is not a SymPy relational"):
         Bound("x", "gap", terms=1 / T, conditions=[True])
 
 

@@ -125,7 +125,7 @@ def test_a_run_with_the_exact_test_is_judged_and_others_are_not():
     assert wrong.status == "violated"
     capped = an.simulate(f, method, batch_size=an.batching.norm_test(0.9, "exact", start=1, max_batch=8), **common)
     told = an.verify(bounds.adagrad_norm_strong_growth, capped, delta=0.05)
-    assert told.status == "not applicable" and "the batch rule did not hold at every step" in told.reason
+    assert told.status == "not applicable" and "the batch rule did not hold in every iteration" in told.reason
 
 
 # ---- facts ----------------------------------------------------------------------------------------------------------
@@ -192,5 +192,5 @@ def test_halving_after_phases_of_fixed_length_stalls():
 def test_unstable_steps_and_uneven_lists_are_refused():
     with pytest.raises(ValueError, match="step size x curvature = 2; SGD has a stationary law below 2 only"):
         facts.stationary_variance(2.0, 1.0, step_size=1.0)
-    with pytest.raises(ValueError, match="2 steps and 1 lengths; expected one length for each step"):
+    with pytest.raises(ValueError, match="2 step sizes and 1 lengths; expected one length for each step size"):
         facts.remaining_bias(1.0, [0.1, 0.2], [3])

@@ -189,7 +189,7 @@ def test_divergence_is_a_state():
         ({"gradient_noise": -1.0}, "gradient_noise = -1"),
         ({"max_steps": 0}, "max_steps = 0"),
         ({"target": np.ones((1, 4)), "weights": [np.ones((1, 4))]}, "the initial loss is zero"),
-        ({"optimizer": optimizers.sgd(schedules.inverse_sqrt(0.1))}, "the optimizer's step is a schedule"),
+        ({"optimizer": optimizers.sgd(schedules.inverse_sqrt(0.1))}, "the step size is a schedule"),
     ],
 )
 def test_bad_runs(change, message):

@@ -130,7 +130,7 @@ def test_noise_level_is_the_spread_of_row_gradients(layout):
 
 
 def test_noise_level_needs_rows():
-    with pytest.raises(ValueError, match="quadratic is no finite sum"):
+    with pytest.raises(ValueError, match="quadratic is not a finite sum"):
         noise_level(quadratic([1.0, 2.0]), 0.0)
     f = logistic_regression(np.eye(2), [1, -1], l2=1.0)
     with pytest.raises(ValueError, match=r"at has shape \(3,\); expected a number or shape \(2,\)"):

@@ -282,3 +282,18 @@ def test_without_a_compiler_blocks_and_tiles_give_the_same_numbers():
         results.append([np.array(eval(line)) for line in done.stdout.splitlines()])
     for compiled, interpreted in zip(*results, strict=True):
         np.testing.assert_allclose(compiled, interpreted, rtol=1e-9)
+
+
+def test_running_means_on_rows_say_their_cost_before_they_start(monkeypatch):
+    from anisotropic.simulation import compatibility
+
+    monkeypatch.setattr(compatibility, "DEAR_ROWS", 100 * 20 * 2)
+    f = an.problems.logistic_regression(np.ones((100, 1)), np.where(np.arange(100) < 70, 1, -1))
+    common = dict(noise=an.noises.minibatch(), start=0.0, steps=20, batch_size=4, replicas=2)
+    sentence = r"evaluate all 100 rows at each of 20 iterations, 25 times the rows of the batches \(4\); cheaper: "
+    with pytest.warns(UserWarning, match=sentence + "running_means=False, and for tune and race measure='average_gap'"):
+        an.simulate(f, an.optimizers.sgd(0.1), **common)
+    with pytest.warns(UserWarning, match=sentence):
+        an.tune(f, an.optimizers.sgd, [0.1], measure="mean_gap", **common)
+    an.tune(f, an.optimizers.sgd, [0.1], measure="average_gap", **common)  # warnings are errors here
+    an.simulate(f, an.optimizers.sgd(0.1), **common | {"batch_size": 25})

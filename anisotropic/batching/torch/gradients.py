@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from ..._support.calling import spread
+from ..._support.calling import arguments_for
 
 
 class Seen(NamedTuple):
@@ -64,7 +64,7 @@ def per_sample_gradients(model: torch.nn.Module, loss: Callable[..., Tensor], ba
     fixed = frozen | {n: b.detach() for n, b in model.named_buffers()}
 
     def one(parameters: dict[str, Tensor], x: Any, *targets: Any) -> Tensor:
-        output = functional_call(model, parameters | fixed, *spread(model.forward, _batch_of_one(x)))
+        output = functional_call(model, parameters | fixed, *arguments_for(model.forward, _batch_of_one(x)))
         value = loss(output, *(_batch_of_one(y) for y in targets))
         if value.ndim:
             raise ValueError(f"the loss of one sample has shape {tuple(value.shape)}; expected one number: reduce it, "

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..._support.calling import spread
+from ..._support.calling import arguments_for
 from ..._support.names import nearest
 from ...records import FloatArray
 from .capture import Captured, capturing
@@ -107,7 +107,7 @@ def evaluate(
     x, y = inputs_and_targets(batch)
     state = {**parameters, **{name: cast(b, dtype) for name, b in model.named_buffers()}}
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _dtype_errors(dtype):
-        prediction = torch.func.functional_call(model, state, *spread(model.forward, cast(x, dtype)))
+        prediction = torch.func.functional_call(model, state, *arguments_for(model.forward, cast(x, dtype)))
         return prediction, loss(prediction, cast(y, dtype))
 
 

@@ -39,7 +39,7 @@ class LayerAnisotropy(NamedTuple):
     r_med : RMed
         Of |diag H|.
     smoothness_ratio : float
-        mean_j |H_jj| / max_j |H_jj|, in [1/d, 1]: the smaller, the more coordinate-wise steps can gain.
+        mean_j |H_jj| / max_j |H_jj|, in [1/d, 1]: the smaller, the more step sizes per coordinate can gain.
     smoothness_interval : (float, float)
         From the joint intervals of mean and maximum in `r_med`.
     smoothness_dimension : float
@@ -116,7 +116,7 @@ def anisotropy(
     secants : int
         Random sign directions for `row_sum`, at least 2.
     radius : float
-        Length of a secant's step in each coordinate, relative to the root mean square of all weights.
+        Length of a secant in each coordinate, relative to the root mean square of all weights.
     level : float
         1 - confidence of `r_med` and of `smoothness_interval`.
     **options
@@ -223,13 +223,13 @@ def _advice(layers: dict[str, LayerAnisotropy]) -> str:
     parts = [
         f"In {len(uneven)} of {len(layers)} layers the largest curvature is clearly more than 10 times the mean"
         f" (most uneven: {worst}, {1 / layers[worst].smoothness_ratio:.3g} times).",
-        "There one step per coordinate (AdaGrad, Adam) can use longer steps than one step for all (SGD, AdaGrad-Norm),"
-        " also at large batches, where noise no longer matters."
+        "There one step size per coordinate (AdaGrad, Adam) can be larger in most coordinates than one for all (SGD,"
+        " AdaGrad-Norm), also at large batches, where noise no longer matters."
         if uneven
-        else "Curvature gives little reason to prefer one step per coordinate (AdaGrad, Adam) to one for all.",
+        else "Curvature gives little reason to prefer one step size per coordinate (AdaGrad, Adam) to one for all.",
         f"The noise ratio is {noise:.2g} on average (1: as large in every coordinate); "
         + (
-            "noise is uneven too, which favours steps per coordinate at small batches."
+            "noise is uneven too, which favors step sizes per coordinate at small batches."
             if noise < 0.5
             else "noise adds little."
         ),

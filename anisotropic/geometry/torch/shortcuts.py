@@ -49,7 +49,7 @@ def _row_curvature(seen: Captured, eps: float, most_units: int | None) -> tuple[
 def softmax_curvature(seen: Captured, eps: float) -> torch.Tensor | None:
     """d^2 loss / dz_nc^2 = w_n p_nc (1 - p_nc) where the loss is a cross-entropy of these outputs, else None.
 
-    Recognised by its Hessian, not by a name or a place in the model: for normal v, H v must equal
+    Recognized by its Hessian, not by a name or a place in the model: for normal v, H v must equal
     w_n (p * v - p <p, v>) in every row, for some weight w_n; so any reduction, ignored or shifted tokens, smoothed
     labels and outputs inside of a record are covered.
     """

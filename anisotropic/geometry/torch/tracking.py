@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..._support.calling import spread
+from ..._support.calling import arguments_for
 from ..matching import Trajectory
 from ..statistic import RMed
 from .graph import Loss, layer_names
@@ -51,7 +51,7 @@ class Tracker:
         with evaluation_mode(self.model):
             with torch.no_grad():
                 x, y = inputs_and_targets(self.loss_batch)
-                args, named = spread(self.model.forward, x)
+                args, named = arguments_for(self.model.forward, x)
                 value = float(self.loss(self.model(*args, **named), y))
             self.recent = [*self.recent, value][-self.smooth :]
             smoothed = float(np.mean(self.recent))

@@ -45,7 +45,7 @@ def check(noun: Any, *others: Any, points: int | ArrayLike = 4, seed: int = 0) -
     -------
     Findings
         False where nothing was found. Sound nouns pass, but for the moments of a noise, which are rejected by mistake
-        with a probability of at most 1e-6. Nothing found is no proof.
+        with a probability of at most 1e-6. Finding nothing proves nothing.
 
     Examples
     --------

@@ -6,7 +6,7 @@ cause of a term, which in a form that is solved for lives on in the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,10 +60,13 @@ class _Looked(NamedTuple):
     whole: np.ndarray
 
 
-def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -> dict[Need, Score]:
+def scores(
+    bound: Bound, run: Run, constants: Mapping[str, Any], level: float, causes: Collection[str] = CAUSES
+) -> dict[Need, Score]:
     """For the whole measured / bound, for each term and cause the factor it needs, at the record where that is most.
 
-    Empty where a hypothesis is not met.
+    Empty where a hypothesis is not met. Each cause takes some twenty values of the bound, so that `causes` may say
+    which of them are wanted.
     """
     looked = _looked(bound, run, known_constants(bound, run) | dict(constants), level)
     if looked is None:
@@ -77,7 +80,7 @@ def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -
         estimate, low, high = (float(side[k]) for side in scaled)
         found[Need(term)] = Score(low, int(looked.steps[k]), looked.form, (estimate, low, high))
     if bound.kind != "lower":
-        found |= dict(_causes(bound, looked, found[WHOLE]))
+        found |= dict(_causes(bound, looked, found[WHOLE], causes))
     return found
 
 
@@ -85,15 +88,28 @@ def _looked(bound: Bound, run: Run, known: dict[str, Any], level: float) -> _Loo
     if unmet(bound, run, known):
         return None
     open_to = applicable(bound, run, known)
-    claims = {f: bound(f, **cut(known, run.steps[k[-1]])) for f, k in open_to.items()}
-    numbers = {f: value for f, value in claims.items() if not np.isnan(value)} or claims
+    last = {f: _terms(bound, f, known, int(run.steps[k[-1]])) for f, k in open_to.items()}
+    claims = {f: sum(parts.values()) for f, parts in last.items() if parts}
+    if not claims:
+        return None
+    numbers = {f: claim for f, claim in claims.items() if not np.isnan(claim)} or claims
     form = (max if bound.kind == "lower" else min)(numbers, key=lambda f: numbers[f])
     records = open_to[form][-1:] if names_no_step_size(bound) else open_to[form]
+    every = [_terms(bound, form, known, int(t)) for t in run.steps[records]]
+    records, parts = records[[p is not None for p in every]], [p for p in every if p is not None]
     at = [cut(known, t) for t in run.steps[records]]
     values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, records]
     whole = np.asarray(np.isfinite(values).all(axis=0))
     limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
-    return _Looked(form, run.steps[records], at, [bound.terms(form, **c) for c in at], limits, whole)
+    return _Looked(form, run.steps[records], at, parts, limits, whole)
+
+
+def _terms(bound: Bound, form: str, known: Mapping[str, Any], steps: int) -> dict[str, float] | None:
+    """The terms after so many updates; None where a form that is solved for has no solution."""
+    try:
+        return bound.terms(form, **cut(known, steps))
+    except ValueError:
+        return None
 
 
 def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
@@ -118,11 +134,11 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
-def _causes(bound: Bound, looked: _Looked, whole: Score) -> Iterator[tuple[Need, Score]]:
+def _causes(bound: Bound, looked: _Looked, whole: Score, causes: Collection[str]) -> Iterator[tuple[Need, Score]]:
     """The factor of each constant, at the record where the bound is tightest and at the last one."""
     used = names(bound.summands[looked.form].needs)
     records = {looked.steps.tolist().index(whole.steps), looked.steps.size - 1}
-    for cause in CAUSES:
+    for cause in causes:
         if cause not in used or not np.any(looked.constants[-1].get(cause, 0.0)):
             continue
         best = Score(NOTHING, whole.steps, looked.form, (np.nan, np.nan, np.nan))

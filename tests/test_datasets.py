@@ -430,4 +430,4 @@ def test_a_csv_field_of_any_length_and_old_line_ends_are_a_sentence(tmp_path, te
     path = tmp_path / "long.csv"
     path.write_bytes(text.format("x" * 140_000).encode())
     with pytest.raises(ValueError, match=r"long.csv, line \d+"):
-        an.datasets.load(path)
+        datasets.load(path)

@@ -6,7 +6,7 @@ BUDGET ?= 200
 SEED ?= 0
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help study test lint verify verdicts search docs bench package coverage kills studies-quick clean
+.PHONY: help study test lint verify verdicts search docs bench package coverage kills fuzz studies-quick clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/' | column -t -s ':'
@@ -70,6 +70,10 @@ package: .venv/release  ## build the sdist and the wheel, and use them as a stra
 
 kills: .venv/full  ## a thousand kills of running studies; the table in docs/explanation/survival.md (half an hour)
 	$(BIN)/python tests/kills.py 1000
+
+fuzz: .venv/full  ## a million inputs by a coverage-guided fuzzer; the table in docs/explanation/fuzzing.md (an hour)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python tests/fuzz.py 1000000
 
 clean:  ## remove what the targets made
 	rm -rf .venv dist htmlcov .coverage docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -423,3 +423,11 @@ def test_the_data_folder_comes_before_the_network(served, tmp_path, monkeypatch)
     monkeypatch.setenv(datasets.HOME_VARIABLE, str(tmp_path / "home"))
     assert datasets.load("good")[0].shape == datasets.load("bad")[0].shape == (2, 5)
     assert served.asked == []
+
+
+@pytest.mark.parametrize("text", ['"{}",1,1\n1,2,3\n', 'a,b,y\n"{}",1,1\n', "a,b,y\r1,2,1\r3,{},0"])
+def test_a_csv_field_of_any_length_and_old_line_ends_are_a_sentence(tmp_path, text):
+    path = tmp_path / "long.csv"
+    path.write_bytes(text.format("x" * 140_000).encode())
+    with pytest.raises(ValueError, match=r"long.csv, line \d+"):
+        datasets.load(path)

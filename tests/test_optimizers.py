@@ -66,6 +66,20 @@ def adam(largest):
     return update
 
 
+def nesterov(w, g, t, s):
+    s["m"] = 0.8 * s.get("m", 0) + g
+    return w - STEP * (g + 0.8 * s["m"])
+
+
+def sign_of_momentum(follow, keep, decay):
+    def update(w, g, t, s):
+        direction = np.sign(follow * s.get("m", 0) + (1 - follow) * g)
+        s["m"] = keep * s.get("m", 0) + (1 - keep) * g
+        return (1 - decay * STEP) * w - STEP * direction
+
+    return update
+
+
 DECAY = {"beta1": 0.7, "beta2": 0.95, "eps": 0.01}
 RULES = {
     "sgd": (O.sgd(STEP), sgd),
@@ -83,6 +97,10 @@ RULES = {
     "rmsprop": (O.rmsprop(STEP, 0.9, eps=0.05), rmsprop),
     "adam": (O.adam(STEP, **DECAY), adam(False)),
     "amsgrad": (O.amsgrad(STEP, **DECAY), adam(True)),
+    "nesterov": (O.nesterov(STEP, 0.8), nesterov),
+    "signum": (O.signum(STEP, 0.8, weight_decay=0.3), sign_of_momentum(0.8, 0.8, 0.3)),
+    "lion": (O.lion(STEP, beta1=0.7, beta2=0.9, weight_decay=0.3), sign_of_momentum(0.7, 0.9, 0.3)),
+    "adamw": (O.adamw(STEP, **DECAY, weight_decay=0.3), lambda w, g, t, s: adam(False)((1 - 0.3 * STEP) * w, g, t, s)),
     "sign_sgd": (O.sign_sgd(STEP), lambda w, g, t, s: w - STEP * np.sign(g)),
 }  # fmt: skip
 
@@ -135,7 +153,7 @@ def test_nan_and_infinite_gradients_stay_visible(name):
     optimizer, _ = RULES[name]
     points, _ = walk(optimizer, [[np.nan, 1.0, 1.0, 1.0]])
     assert np.isnan(points[1, 0]) and ("norm" in name or np.isfinite(points[1, 1:]).all())
-    bounded = name == "sign_sgd"  # the sign of infinity is 1
+    bounded = name in ("sign_sgd", "signum", "lion")  # the sign of infinity is 1
     assert np.isfinite(walk(optimizer, [[np.inf, 1.0, 1.0, 1.0]])[0][1, 0]) == bounded
 
 
@@ -256,6 +274,50 @@ def test_parity_with_optax_over_200_steps(ours, theirs):
         jax.config.update("jax_enable_x64", before)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (O.nesterov(0.05, 0.9), lambda torch, w: torch.optim.SGD([w], 0.05, momentum=0.9, nesterov=True)),
+        (O.heavy_ball(0.05, 0.9), lambda torch, w: torch.optim.SGD([w], 0.05, momentum=0.9)),
+        (O.adamw(0.05, weight_decay=0.1), lambda torch, w: torch.optim.AdamW([w], 0.05, weight_decay=0.1)),
+        (O.adam(0.05), lambda torch, w: torch.optim.Adam([w], 0.05)),
+    ],
+    ids=["nesterov", "heavy_ball", "adamw", "adam"],
+)
+def test_parity_with_torch_over_1000_steps(ours, theirs):
+    """float64 along the gradients of a quadratic that moves, under a cosine of step sizes: to 1e-12."""
+    torch = pytest.importorskip("torch")
+    h, T = np.array([1.0, 0.1, 0.01]), 1000
+    rates = 0.05 * np.cos(np.pi * np.arange(T) / (2 * T)) ** 2
+    centers = np.random.default_rng(8).normal(size=(T, 3))
+    weights = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+    method, w, state, params = theirs(torch, weights), np.ones(3), state_of(ours, 3), params_of(ours, 3)
+    for t, (rate, center) in enumerate(zip(rates, centers, strict=True), 1):
+        ours.update(w, h * (w - center), state, np.full(3, rate), t, params)
+        method.param_groups[0]["lr"] = rate
+        weights.grad = torch.from_numpy(h) * (weights.detach() - torch.from_numpy(center))
+        method.step()
+        np.testing.assert_allclose(w, weights.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_sign_methods_are_each_others_special_cases():
+    gradients = np.random.default_rng(9).normal(size=(50, 3))
+    plain, _ = walk(O.sign_sgd(0.1), gradients, start=1.0)
+    assert np.array_equal(walk(O.signum(0.1, 0.0), gradients, start=1.0)[0], plain)
+    assert np.array_equal(walk(O.lion(0.1, beta1=0.0), gradients, start=1.0)[0], plain)
+    mean, _ = walk(O.signum(0.1, 0.6, weight_decay=0.5), gradients, start=1.0)
+    assert np.array_equal(walk(O.lion(0.1, beta1=0.6, beta2=0.6, weight_decay=0.5), gradients, start=1.0)[0], mean)
+    adam, _ = walk(O.adam(0.1, beta1=0.7), gradients, start=1.0)
+    assert np.array_equal(walk(O.adamw(0.1, beta1=0.7, weight_decay=0.0), gradients, start=1.0)[0], adam)
+
+
+def test_decoupled_decay_keeps_sign_methods_in_their_box():
+    """|w_j| <= 1/decay once there, whatever the gradients."""
+    gradients = np.random.default_rng(10).normal(size=(400, 5)) + 1.0
+    for method in (O.signum(0.3, 0.9, weight_decay=2.0), O.lion(0.3, weight_decay=2.0)):
+        assert np.abs(walk(method, gradients, start=0.5)[0]).max() <= 0.5 * (1 + 4 * EPS)
+
+
 def test_settings_name_the_convention():
     assert O.adagrad(1.0).settings == {"preset": "convex", "eps": 0.0}
     assert O.adagrad(1.0, preset="torch").settings["eps"] == 1e-10
@@ -289,6 +351,9 @@ def test_schedules_follow_their_formulas():
         (lambda: O.sgd(np.ones((2, 2))), r"step_size has shape \(2, 2\); expected a number, shape \(d,\) or a"),
         (lambda: O.sgd(S.inverse_sqrt(-1.0)), r"step_size\[0\] = -1; expected numbers above 0"),
         (lambda: O.heavy_ball(1.0, 1.0), "momentum = 1; expected a number from 0 to below 1"),
+        (lambda: O.signum(1.0, 1.0), "momentum = 1; expected a number from 0 to below 1"),
+        (lambda: O.lion(1.0, beta2=1.0), "beta2 = 1; expected a number from 0 to below 1"),
+        (lambda: O.adamw(1.0, weight_decay=-0.1), "weight_decay = -0.1; expected a finite number of at least 0"),
         (lambda: O.rmsprop(1.0, -0.1, eps=1.0), "beta = -0.1; expected a finite number of at least 0"),
         (lambda: O.rmsprop(1.0, 0.9, eps=0.0), "eps = 0; expected a finite number above 0"),
         (lambda: O.adam(1.0, beta2=np.nan), "beta2 = nan; expected a finite number"),

@@ -1,6 +1,7 @@
 """Does the search find what is known to be there, on random numbers of its own, and repeat it from a file?"""
 
 import json
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from anisotropic import bounds, noises, optimizers, problems
 from anisotropic.bounds.symbols import Delta, G_norm, L, L_max, R, R_norm, T, largest, total, uniform_step_size
-from anisotropic.bounds.theorem import Bound, Requires
+from anisotropic.bounds.theorem import Bound, Requires, Solver
 from anisotropic.evidence import families, mutations
 from anisotropic.evidence.mutations import mutation_table, read_mutation_table
 from anisotropic.evidence.scores import WHOLE, Need, scores
@@ -191,6 +192,23 @@ def test_a_constant_in_two_terms_is_scaled_in_both():
     gap = 0.5 * 0.25**3
     assert found[WHOLE].value == pytest.approx(gap / 8)
     assert found[Need(cause="L")].value == pytest.approx((np.sqrt(9 + 20 * gap) - 3) / 10, abs=2e-5)
+
+
+def test_a_form_without_a_solution_is_left_out():
+    """A form that is solved for may have no solution: at early records it is skipped, everywhere it is no form."""
+    def solve(first, values):
+        if values["T"] < first:
+            raise ValueError("no solution")
+        return {"all": 0.25}
+
+    def brittle(first):
+        forms = {"plain": {"all": 10 / T}, "brittle": Solver(partial(solve, first), (T,))}
+        return Bound("two", "gap", "upper", forms=forms, horizon=False, requires=DESCENT.requires)
+
+    run = valley(DESCENT, {"step_size": 0.5, "steps": 20})(replicas=2, records=8)
+    late = scores(brittle(4), run, {}, 1e-3)[WHOLE]
+    assert (late.form, late.steps) == ("brittle", int(min(t for t in run.steps if t >= 4)))
+    assert scores(brittle(99), run, {}, 1e-3)[WHOLE].form == "plain"
 
 
 # ---- a method of one's own -------------------------------------------------------------------------------------------

@@ -54,9 +54,9 @@ def read_csv(
         at = names.index(target)
     features = [j for j in range(len(names)) if j != at]
     skip = lines.line_num if named else 0
-    if named and not any(lines):
-        raise ValueError(f"{path} has no rows; expected a line for each sample, features and one label")
     filled = [line for line in text.split("\n")[skip:] if line.strip()]
+    if not filled:
+        raise ValueError(f"{path} has no rows; expected a line for each sample, features and one label")
     try:
         table = np.loadtxt(filled, delimiter=",", usecols=features, ndmin=2, quotechar='"', comments=None)
         labels = np.loadtxt(

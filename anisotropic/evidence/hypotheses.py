@@ -39,7 +39,7 @@ _MEANINGS = {
     "eps": "epsilon",
 }
 #: Update rules without an epsilon: for them, and them alone, an epsilon that is not known is zero.
-_WITHOUT_EPS = ("sgd", "heavy_ball", "sign_sgd")
+_WITHOUT_EPS = ("sgd", "heavy_ball", "nesterov", "sign_sgd", "signum", "lion")
 
 
 def known_constants(bound: Bound, run: Run) -> dict[str, Any]:

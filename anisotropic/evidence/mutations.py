@@ -17,7 +17,7 @@ from .. import bounds
 from ..bounds.theorem import Bound
 from ..records import count
 from .families import HUBER, Instance, instance_from
-from .scores import PRECISION, WHOLE
+from .scores import PRECISION
 from .search import FINAL_REPLICAS, Search, check_writable, measured
 
 #: Part of the budget that the search for each single term or constant adds to that for the bound as a whole.
@@ -95,10 +95,12 @@ def needs(bound: Bound, budget: int, seed: int, level: float, known: Iterable[In
     search = Search(bound, HUBER, seed, [instance.point for instance in known])
     found = [*known, search.worst(budget)]
     wanted = list(dict.fromkeys(need for scores in search.tried.values() for need in scores))
-    for need in wanted:
-        if need != WHOLE:
-            search.climb(need, max(1, int(SHARE * budget)))
-            found += [instance for instance in [search.best(need)] if instance is not None]
+    terms, causes = [n for n in wanted if not n.cause], [n for n in wanted if n.cause]
+    for need in terms[1:]:
+        found += search.further(need, max(1, int(SHARE * budget)))
+    search.look_at([x for need in terms for x in search.leaders(need, 1)])
+    for need in causes:
+        found += search.further(need, max(1, int(SHARE * budget)))
     best = {n: TermNeed(bound.name, "", n.term, 0.0, level, None, n.cause, budget, seed) for n in wanted}
     for k, instance in enumerate(found):
         if instance in found[:k]:
@@ -109,7 +111,7 @@ def needs(bound: Bound, budget: int, seed: int, level: float, known: Iterable[In
                 best[need] = TermNeed(
                     bound.name, score.form, need.term, score.value, level, instance, need.cause, budget, seed
                 )
-    return sorted(best.values(), key=lambda row: bool(row.cause))
+    return [best[need] for need in terms + causes]
 
 
 def _in_order(rows: list[TermNeed]) -> list[TermNeed]:

@@ -6,7 +6,7 @@ cause of a term, which in a form that is solved for lives on in the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..bounds.symbols import names
 from ..bounds.theorem import Bound
 from ..intervals import Limits, quantile_limits, t_limits
 from ..records import FloatArray, Run
-from .hypotheses import applicable, known_constants, unmet
+from .hypotheses import applicable, known_constants, resolution, unmet
 from .verdicts import names_no_step_size
 
 #: Constants that a bound grows with, and that are facts about the problem.
@@ -60,10 +60,13 @@ class _Looked(NamedTuple):
     whole: np.ndarray
 
 
-def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -> dict[Need, Score]:
+def scores(
+    bound: Bound, run: Run, constants: Mapping[str, Any], level: float, causes: Collection[str] = CAUSES
+) -> dict[Need, Score]:
     """For the whole measured / bound, for each term and cause the factor it needs, at the record where that is most.
 
-    Empty where a hypothesis is not met.
+    Empty where a hypothesis is not met. Each cause takes some twenty values of the bound, so that `causes` may say
+    which of them are wanted.
     """
     looked = _looked(bound, run, known_constants(bound, run) | dict(constants), level)
     if looked is None:
@@ -77,7 +80,7 @@ def scores(bound: Bound, run: Run, constants: Mapping[str, Any], level: float) -
         estimate, low, high = (float(side[k]) for side in scaled)
         found[Need(term)] = Score(low, int(looked.steps[k]), looked.form, (estimate, low, high))
     if bound.kind != "lower":
-        found |= dict(_causes(bound, looked, found[WHOLE]))
+        found |= dict(_causes(bound, looked, found[WHOLE], causes))
     return found
 
 
@@ -85,24 +88,40 @@ def _looked(bound: Bound, run: Run, known: dict[str, Any], level: float) -> _Loo
     if unmet(bound, run, known):
         return None
     open_to = applicable(bound, run, known)
-    claims = {f: bound(f, **cut(known, run.steps[k[-1]])) for f, k in open_to.items()}
-    numbers = {f: value for f, value in claims.items() if not np.isnan(value)} or claims
+    last = {f: _terms(bound, f, known, int(run.steps[k[-1]])) for f, k in open_to.items()}
+    claims = {f: sum(parts.values()) for f, parts in last.items() if parts}
+    if not claims:
+        return None
+    numbers = {f: claim for f, claim in claims.items() if not np.isnan(claim)} or claims
     form = (max if bound.kind == "lower" else min)(numbers, key=lambda f: numbers[f])
     records = open_to[form][-1:] if names_no_step_size(bound) else open_to[form]
+    every = [_terms(bound, form, known, int(t)) for t in run.steps[records]]
+    records, parts = records[[p is not None for p in every]], [p for p in every if p is not None]
     at = [cut(known, t) for t in run.steps[records]]
-    values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, records]
+    everything = np.asarray(observe(bound.measure, run), dtype=np.float64)
+    values = everything[:, records]
     whole = np.asarray(np.isfinite(values).all(axis=0))
-    limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
-    return _Looked(form, run.steps[records], at, [bound.terms(form, **c) for c in at], limits, whole)
+    limits = _limits(bound, np.where(whole, values, 0.0), known, run, level, resolution(run, everything))
+    return _Looked(form, run.steps[records], at, parts, limits, whole)
 
 
-def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
+def _terms(bound: Bound, form: str, known: Mapping[str, Any], steps: int) -> dict[str, float] | None:
+    """The terms after so many updates; None where a form that is solved for has no solution."""
+    try:
+        return bound.terms(form, **cut(known, steps))
+    except ValueError:
+        return None
+
+
+def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float, fuzz: float) -> Limits:
+    """Limits of what was measured; without noise it is known up to what double precision resolves."""
     if bound.probability:
         return quantile_limits(values, 1 - known["delta"], level)
     if run.facts.law == "none" or run.replicas < 2:
         mean = values.mean(axis=0)
-        return Limits(mean, mean, mean)
-    limits = t_limits(values, level)
+        limits = Limits(mean, mean - fuzz, mean + fuzz)
+    else:
+        limits = t_limits(values, level)
     return Limits(limits.estimate, limits.high, limits.low) if bound.kind == "lower" else limits
 
 
@@ -110,7 +129,7 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     """measured / bound, or the factor of `term` at which the bound equals what was measured."""
     claims = np.array([sum(p.values()) for p in parts])
     if not term:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = claims / side if kind == "lower" else side / claims
         return np.where(np.isfinite(ratio), ratio, NOTHING)
     part = np.array([p.get(term, 0.0) for p in parts])
@@ -118,11 +137,11 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     return np.where(large, 1 - (claims - side) / np.where(large, part, 1.0), NOTHING)
 
 
-def _causes(bound: Bound, looked: _Looked, whole: Score) -> Iterator[tuple[Need, Score]]:
+def _causes(bound: Bound, looked: _Looked, whole: Score, causes: Collection[str]) -> Iterator[tuple[Need, Score]]:
     """The factor of each constant, at the record where the bound is tightest and at the last one."""
     used = names(bound.summands[looked.form].needs)
     records = {looked.steps.tolist().index(whole.steps), looked.steps.size - 1}
-    for cause in CAUSES:
+    for cause in causes:
         if cause not in used or not np.any(looked.constants[-1].get(cause, 0.0)):
             continue
         best = Score(NOTHING, whole.steps, looked.form, (np.nan, np.nan, np.nan))

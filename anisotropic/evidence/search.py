@@ -1,7 +1,7 @@
 """On which instance is a bound tightest, or false? And which of its terms and constants does any instance need?
 
 Differential evolution maximizes measured / bound over a family of instances inside the assumptions, and then, from the
-best seen, the factor that each term or constant needs: every simulation is scored for all of them. All candidates share
+best seen, the factor that each term or constant needs: every simulation is scored for all terms. All candidates share
 their random numbers; the best few are compared again on a second seed, and the winner is measured on a third, so that
 the ratio reported is not the luck of the search.
 """
@@ -9,7 +9,7 @@ the ratio reported is not the luck of the search.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from ..records import FloatArray, count
 from .cells import Setup
 from .families import HUBER, Family, Instance, affordable, load_instance, own_method
 from .huber import MakeOptimizer
-from .scores import NOTHING, WHOLE, Need, Score, scores
+from .scores import CAUSES, NOTHING, WHOLE, Need, Score, scores
 from .verdicts import ROUNDING, known_constants, unmet
 
 __all__ = ["Instance", "WorstCase", "load_instance", "search_worst_case"]
@@ -47,11 +47,13 @@ class WorstCase(NamedTuple):
         return self.interval.low > 1 + ROUNDING
 
 
-def measured(instance: Instance, replicas: int, seed: int, level: float) -> dict[Need, Score]:
+def measured(
+    instance: Instance, replicas: int, seed: int, level: float, causes: Collection[str] = CAUSES
+) -> dict[Need, Score]:
     """The scores of an instance, on a full set of this many replicas."""
     setup = instance.setup()
     run = setup(replicas=affordable(setup, replicas), seed=seed)
-    return scores(instance.bound, run, setup.constants, level)
+    return scores(instance.bound, run, setup.constants, level, causes)
 
 
 class Search:
@@ -79,13 +81,23 @@ class Search:
         return np.array([np.clip(full[name], *side) for name, side in zip(self.names, self.box, strict=True)])
 
     def score(self, x: FloatArray, need: Need) -> float:
-        """Simulate a point and score it for everything; the answer is that for one need."""
+        """Simulate a point and score it for all terms, and for the constant where the need is one."""
+        place = tuple(map(float, x))
+        if need not in self.tried.get(place, {}):
+            self._simulate(place, [need.cause] if need.cause else [])
+        return self.tried[place][need].value if need in self.tried[place] else NOTHING
+
+    def look_at(self, points: Iterable[Iterable[float]]) -> None:
+        """Score points for everything."""
+        for x in points:
+            self._simulate(tuple(map(float, x)), CAUSES)
+
+    def _simulate(self, place: tuple[float, ...], causes: Collection[str]) -> None:
         found: dict[Need, Score] = {}
-        if (setup := self._setup(x)) is not None:
+        if (setup := self._setup(place)) is not None:
             run = setup(replicas=affordable(setup, REPLICAS), seed=self.seed, threads=1)
-            found = scores(self.bound, run, setup.constants, CAUTION)
-        self.tried[tuple(map(float, x))] = found
-        return found[need].value if need in found else NOTHING
+            found = scores(self.bound, run, setup.constants, CAUTION, causes)
+        self.tried[place] = self.tried.get(place, {}) | found
 
     def _setup(self, x: Iterable[float]) -> Setup | None:
         """The setup of a point, None where the method is none there: a step size R/(G sqrt T) with R = 0, say."""
@@ -124,15 +136,14 @@ class Search:
         ]
 
         def again(instance: Instance) -> float:
-            found = measured(instance, 4 * REPLICAS, self.seed + 1, CAUTION)
+            found = measured(instance, 4 * REPLICAS, self.seed + 1, CAUTION, [need.cause] if need.cause else [])
             return found[need].value if need in found else NOTHING
 
         return max(rivals, key=again, default=None)
 
     def worst(self, budget: int) -> Instance:
         """The instance on which measured / bound is largest; points known before are looked at first."""
-        for x in self.known:
-            self.score(x, WHOLE)
+        self.look_at(self.known)
         self.climb(WHOLE, budget)
         instance = self.best(WHOLE)
         if instance is None:
@@ -141,6 +152,12 @@ class Search:
                 f"{self.bound.name} (the last one: {self._reason()}); raise the budget, or pass a family of your own"
             )
         return instance
+
+    def further(self, need: Need, budget: int) -> list[Instance]:
+        """The best instance for a term or constant after a search for it; empty where none needs it."""
+        self.climb(need, budget)
+        found = self.best(need)
+        return [] if found is None else [found]
 
     def _reason(self) -> str:
         """Why the last setup that was tried says nothing."""
@@ -218,7 +235,7 @@ def search_worst_case(
             raise TypeError("give either a family or make_optimizer; a family builds its own optimizers")
         family = own_method(make_optimizer)
     instance = Search(bound, family or HUBER, seed).worst(count(budget, "budget"))
-    score = measured(instance, FINAL_REPLICAS, seed + 2, level)[WHOLE]
+    score = measured(instance, FINAL_REPLICAS, seed + 2, level, causes=())[WHOLE]
     if path is not None:
         instance.save(path)
     estimate, low, high = score.limits

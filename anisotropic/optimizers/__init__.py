@@ -5,9 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from .._support.names import no_such_name
+from .momentum import adamw, lion, nesterov, signum
 from .vector import adagrad, adagrad_norm, adam, amsgrad, heavy_ball, rmsprop, sgd, sign_sgd
 
-__all__ = ["adagrad", "adagrad_norm", "adam", "amsgrad", "heavy_ball", "rmsprop", "sgd", "sign_sgd"]
+__all__ = [
+    "adagrad",
+    "adagrad_norm",
+    "adam",
+    "adamw",
+    "amsgrad",
+    "heavy_ball",
+    "lion",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+    "sign_sgd",
+    "signum",
+]
 
 if not TYPE_CHECKING:
 

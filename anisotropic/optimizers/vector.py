@@ -53,7 +53,8 @@ def _preset(preset: str, eps: ArrayLike | None) -> tuple[FloatArray, FloatArray,
     return e, initial(e), inside(e), outside(e)
 
 
-def _probability(value: float, name: str) -> float:
+def probability(value: float, name: str) -> float:
+    """A decay rate: a number from 0 to below 1."""
     number = float_parameter(value, name, strict=False)
     if number >= 1.0:
         raise ValueError(f"{name} = {number:g}; expected a number from 0 to below 1")
@@ -163,7 +164,7 @@ def sgd(step_size: StepSize) -> Optimizer:
 
 def heavy_ball(step_size: StepSize, momentum: float) -> Optimizer:
     """Heavy ball, m <- momentum m + g, w <- w - step_size m (the convention of torch.optim.SGD without dampening)."""
-    beta = _probability(momentum, "momentum")
+    beta = probability(momentum, "momentum")
     decay, settings = Decay(beta, 0.0, 0.0), {"momentum": beta}
     return Optimizer(
         "heavy_ball", heavy_ball_update, decay, step_size=step_size, state={"momentum": 0.0}, settings=settings,
@@ -233,7 +234,7 @@ def adagrad_norm(step_size: StepSize, *, eps: float | None = None, preset: str =
 
 def rmsprop(step_size: StepSize, beta: float, *, eps: float) -> Optimizer:
     """RMSProp, v_0 = eps^2 > 0, v <- beta v + (1 - beta) g^2, w <- w - step_size g / sqrt(v), not bias-corrected."""
-    beta, eps = _probability(beta, "beta"), float_parameter(eps, "eps")
+    beta, eps = probability(beta, "beta"), float_parameter(eps, "eps")
     decay, settings = Decay(0.0, beta, 0.0), {"preset": "nonconvex", "eps": eps, "beta": beta}
     return Optimizer(
         "rmsprop", rmsprop_update, decay, step_size=step_size, state={"second": eps**2}, settings=settings,
@@ -243,7 +244,7 @@ def rmsprop(step_size: StepSize, beta: float, *, eps: float) -> Optimizer:
 
 def adam(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """Adam with bias correction and eps outside the root (the convention of torch.optim.Adam)."""
-    decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
+    decay = Decay(probability(beta1, "beta1"), probability(beta2, "beta2"), float_parameter(eps, "eps"))
     state = {"first": 0.0, "second": 0.0}
     return Optimizer(
         "adam", adam_update, decay, step_size=step_size, state=state, settings=decay._asdict(), coordinatewise=True
@@ -252,7 +253,7 @@ def adam(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, eps: 
 
 def amsgrad(step_size: StepSize, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> Optimizer:
     """AMSGrad: Adam with the running maximum of the second moment (torch.optim.Adam with amsgrad=True)."""
-    decay = Decay(_probability(beta1, "beta1"), _probability(beta2, "beta2"), float_parameter(eps, "eps"))
+    decay = Decay(probability(beta1, "beta1"), probability(beta2, "beta2"), float_parameter(eps, "eps"))
     state = {"first": 0.0, "second": 0.0, "largest": 0.0}
     return Optimizer(
         "amsgrad", amsgrad_update, decay, step_size=step_size, state=state, settings=decay._asdict(),

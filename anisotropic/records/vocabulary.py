@@ -19,7 +19,10 @@ FORMS = ("plug_in", "exact", "unbiased")
 #: Where AdaGrad's accumulator starts and on which side of the root its epsilon stands.
 PRESETS = ("convex", "nonconvex", "torch", "optax")
 #: Update rules of `an.optimizers`.
-OPTIMIZERS = ("sgd", "heavy_ball", "adagrad", "adagrad_norm", "rmsprop", "adam", "amsgrad", "sign_sgd")
+OPTIMIZERS = (
+    "sgd", "heavy_ball", "nesterov", "adagrad", "adagrad_norm", "rmsprop", "adam", "adamw", "amsgrad", "sign_sgd",
+    "signum", "lion",
+)  # fmt: skip
 
 
 def one_of(word: str, known: tuple[str, ...], what: str) -> str:

@@ -78,9 +78,11 @@ BUILT_IN = {
         O.sgd(0.1), O.sgd([0.1, 0.2]), O.heavy_ball(0.1, 0.9), O.adagrad(0.1), O.adagrad([0.1, 0.2], eps=[0.1, 0.2]),
         O.adagrad(0.1, eps=0.1, preset="nonconvex"), O.adagrad(0.1, preset="torch"), O.adagrad(0.1, preset="optax"),
         O.adagrad_norm(0.1), O.adagrad_norm(0.1, eps=0.1, preset="nonconvex"), O.rmsprop(0.1, 0.9, eps=0.1),
-        O.adam(0.1), O.amsgrad(0.1), O.sign_sgd(0.1), O.sgd(S.inverse_sqrt(0.1)), O.adagrad(S.halve_on_plateau(0.1)),
+        O.adam(0.1), O.amsgrad(0.1), O.sign_sgd(0.1), O.nesterov(0.1, 0.9), O.lion(0.1), O.adamw(0.1),
+        O.sgd(S.inverse_sqrt(0.1)), O.adagrad(S.halve_on_plateau(0.1)),
     ],
-    "schedules": [S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1)],
+    "schedules": [S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1),
+                  S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2), S.from_vector([0.2, 0.1])],
     "batch rules": [
         *(B.norm_test(0.5, form, finite_population=True) for form in ("plug_in", "exact", "unbiased")),
         B.inner_product_test(0.5, 0.5, backup=3), B.inner_product_test(0.5, float("inf"), "unbiased"),

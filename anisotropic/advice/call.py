@@ -65,10 +65,10 @@ def advise(
     batch_sizes : sequence of int, optional
         By default 8, 64, 512, 4096 (models: 32, 256), as far as a quarter of the rows goes.
     methods : names, or mapping of names to Method, optional
-        Of "sgd", "sgd decaying", "adagrad", "adagrad_norm" (the control: one step size for all coordinates), "adam",
-        by default all. In a mapping None stands for the method of that name, and an `an.Method(make, grid)` for one of
-        your own, searched around the middle of its grid; for a model, ``make(step_size)(parameters)`` is a torch
-        optimizer. One of the two forms of SGD must be among them.
+        Of "sgd", "sgd decaying" (linearly to zero), "adagrad", "adagrad_norm" (the control: one step size for all
+        coordinates), "adam", by default all. In a mapping None stands for the method of that name, and an
+        `an.Method(make, grid)` for one of your own, searched around the middle of its grid; for a model,
+        ``make(step_size)(parameters)`` is a torch optimizer. One of the two forms of SGD must be among them.
     budget : int, optional
         Samples of one run, the same for every method and batch size; by default 10 passes over the rows (models: 5).
     l2 : float, optional

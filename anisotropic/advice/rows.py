@@ -22,8 +22,6 @@ from ..simulation.run import simulate
 
 MEASURES = ("gap", "average_gap")
 DENSE_LIMIT = 2000
-#: Factor by which the decaying step size of SGD falls until the end.
-DECAY = 10.0
 
 
 class Rows(NamedTuple):
@@ -73,14 +71,10 @@ def largest_eigenvalue(X: Any, l2: float) -> float:
     return float(eigsh(operator, k=1, v0=start, tol=1e-6, return_eigenvectors=False)[0]) / (4 * n) + l2
 
 
-def _decaying(step_size: float, steps: int) -> Optimizer:
-    return optimizers.sgd(schedules.inverse_time(step_size, max(1.0, steps / (DECAY - 1.0))))
-
-
 #: Factories (step size, iterations) -> Optimizer of the methods that are known by name.
 MAKERS: dict[str, Callable[[float, int], Optimizer]] = {
     "sgd": lambda step_size, steps: optimizers.sgd(step_size),
-    "sgd decaying": _decaying,
+    "sgd decaying": lambda step_size, steps: optimizers.sgd(schedules.linear(step_size, steps)),
     "adagrad": lambda step_size, steps: optimizers.adagrad(step_size),
     "adagrad_norm": lambda step_size, steps: optimizers.adagrad_norm(step_size),
     "adam": lambda step_size, steps: optimizers.adam(step_size),

@@ -17,6 +17,7 @@ from .theorem import Bound, Requires, Solver, Source
 _L, _R2 = largest(L), total(R**2)
 _SMOOTH = ["exact gradients", "f is smooth with constant max_j L_j"]
 _STRONG = "f is strongly convex with constant mu, not only of Polyak-Lojasiewicz type"
+_SUBLINEAR = {"bias": _L * _R2 / T, "noise": _L * _R2 / T}
 _DESCENT = Requires(optimizers="sgd", properties="convex", noises="none", box=False)
 
 
@@ -34,6 +35,7 @@ drori_teboulle_gd = Bound(
     source=_stated("drori2014performance", "1206.3209", "Theorem 3.1"),
     title="gradient descent, convex, last iterate: the exact worst case",
     assumptions=_SMOOTH,
+    asymptotic=_SUBLINEAR,
 )
 
 _nesterov = 2 * _R2 + T * uniform_step_size * (2 - _L * uniform_step_size) * Delta
@@ -47,6 +49,7 @@ nesterov_gd = Bound(
     source=_stated("nesterov2018lectures", "", "Theorem 2.1.14"),
     title="gradient descent, convex, last iterate, every step size below 2/L",
     assumptions=_SMOOTH,
+    asymptotic=_SUBLINEAR,
 )
 
 nesterov_gd_short = Bound(
@@ -59,6 +62,7 @@ nesterov_gd_short = Bound(
     source=_stated("nesterov2018lectures", "", "Corollary 2.1.2"),
     title="gradient descent, convex, last iterate, step size 1/L",
     assumptions=_SMOOTH,
+    asymptotic=_SUBLINEAR,
 )
 
 deklerk_gd = Bound(

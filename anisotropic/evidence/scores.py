@@ -17,7 +17,7 @@ from ..bounds.symbols import names
 from ..bounds.theorem import Bound
 from ..intervals import Limits, quantile_limits, t_limits
 from ..records import FloatArray, Run
-from .hypotheses import applicable, known_constants, unmet
+from .hypotheses import applicable, known_constants, resolution, unmet
 from .verdicts import names_no_step_size
 
 #: Constants that a bound grows with, and that are facts about the problem.
@@ -98,9 +98,10 @@ def _looked(bound: Bound, run: Run, known: dict[str, Any], level: float) -> _Loo
     every = [_terms(bound, form, known, int(t)) for t in run.steps[records]]
     records, parts = records[[p is not None for p in every]], [p for p in every if p is not None]
     at = [cut(known, t) for t in run.steps[records]]
-    values = np.asarray(observe(bound.measure, run), dtype=np.float64)[:, records]
+    everything = np.asarray(observe(bound.measure, run), dtype=np.float64)
+    values = everything[:, records]
     whole = np.asarray(np.isfinite(values).all(axis=0))
-    limits = _limits(bound, np.where(whole, values, 0.0), known, run, level)
+    limits = _limits(bound, np.where(whole, values, 0.0), known, run, level, resolution(run, everything))
     return _Looked(form, run.steps[records], at, parts, limits, whole)
 
 
@@ -112,13 +113,15 @@ def _terms(bound: Bound, form: str, known: Mapping[str, Any], steps: int) -> dic
         return None
 
 
-def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float) -> Limits:
+def _limits(bound: Bound, values: FloatArray, known: dict[str, Any], run: Run, level: float, fuzz: float) -> Limits:
+    """Limits of what was measured; without noise it is known up to what double precision resolves."""
     if bound.probability:
         return quantile_limits(values, 1 - known["delta"], level)
     if run.facts.law == "none" or run.replicas < 2:
         mean = values.mean(axis=0)
-        return Limits(mean, mean, mean)
-    limits = t_limits(values, level)
+        limits = Limits(mean, mean - fuzz, mean + fuzz)
+    else:
+        limits = t_limits(values, level)
     return Limits(limits.estimate, limits.high, limits.low) if bound.kind == "lower" else limits
 
 
@@ -126,7 +129,7 @@ def _scaled(side: FloatArray, parts: list[dict[str, float]], kind: str, term: st
     """measured / bound, or the factor of `term` at which the bound equals what was measured."""
     claims = np.array([sum(p.values()) for p in parts])
     if not term:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = claims / side if kind == "lower" else side / claims
         return np.where(np.isfinite(ratio), ratio, NOTHING)
     part = np.array([p.get(term, 0.0) for p in parts])

@@ -23,9 +23,9 @@ A study is a plain module, here ``studies/noise_floor.py``::
             ...
         results.verdicts((f"M={c.point['batch']}", c.arrays["verdict"]) for c in results.cells())
         results.table([{"batch": 1, "gap": 0.5}], title="Gaps")        # rows as dicts, at most 80 columns
-        results.say("SGD needs 3.1 times the iterations of AdaGrad.")  # printed, and kept in summary.json
+        results.say("SGD needs 3.1 times the iterations of AdaGrad.")  # the first six are printed, all kept
         results.save_csv("gaps", {"batch": [1, 4], "gap": [0.5, 0.3]}) # or rows as dicts
-        results.save_figure(axes, "gaps")                              # gaps.pdf and gaps.png; a Figure or Axes
+        results.save_figure(axes, "gaps")                              # gaps.pdf, .png and .svg; a Figure or Axes
 
     if __name__ == "__main__":
         raise SystemExit(an.study.main())

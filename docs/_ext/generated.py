@@ -25,12 +25,12 @@ MUTATION = HERE / "mutation.json"
 GROUPS = {
     "Describe a problem": ("problems", "noises", "datasets", "Objective", "Noise"),
     "Choose a method": ("optimizers", "schedules", "batching", "Optimizer", "Schedule", "BatchRule", "leaf", "check",
-                        "Findings", "ContractViolation"),
+                        "Findings", "ContractViolation", "advise", "Advice"),
     "Simulate and tune": ("simulate", "simulate_local", "tune", "Tuning", "steps_to_target", "tuned_steps_to_target",
                           "StepsToTarget", "race", "Race", "Method", "Run", "Facts", "load"),
     "State a theorem": ("bounds", "Bound", "Requires", "Source"),
     "Judge a theorem": ("verify", "Verdict", "fit_rate", "search_worst_case", "setups", "exact", "certify",
-                        "intervals"),
+                        "certified", "intervals"),
     "Measure a problem": ("smoothness", "geometry", "gradient_noise_scale", "noise_moments", "surge"),
     "Ask over a grid, and show it": ("Study", "study", "report", "plotting"),
     "The package itself": ("show_versions", "MissingExtra", "extras", "random"),
@@ -47,7 +47,7 @@ def exponents(rate: dict[str, float] | None) -> str:
 
 def bounds_table() -> str:
     """Every bound of the registry: what it bounds, how its parts decay, where it comes from, and its inequality."""
-    lines = ["| id | bounds | noise | bias | slack seen | steps proved | arXiv |", "|---|---|---|---|---|---|---|"]
+    lines = ["| id | bounds | noise | bias | slack seen | steps proved | source |", "|---|---|---|---|---|---|---|"]
     rows = an.bounds.table()
     needs = read_mutation_table(MUTATION)
     for r in rows:
@@ -84,7 +84,7 @@ def certified_table() -> str:
     for row in an.certified.table():
         if not row["proved"]:
             raise ArithmeticError(f"{row['name']} is not proved: {row['reason']}")
-        where = f"[{row['page']}]({row['page']}.md), {row['step']}"
+        where = f"[`{row['page']}`]({row['page']}.md), {row['step']}"
         claim = f"`{row['name']}`<br>${_in_table(row['statement'])}$<br>${_in_table(row['domain'])}$"
         lines.append(f"| {claim} | {where} | "
                      f"{row['how']} | {row['boxes'] or ''} | {row['seconds']:.2f} |")  # fmt: skip

@@ -102,7 +102,7 @@ def test_noise_scale_of_rows_by_a_slow_twin():
     X, y = rare_features(n=90, d=7)
     rows = by_rows.problem(X, np.where(y > 0, 1.0, -1.0), 0.1)
     w = np.linspace(-1, 1, 7)
-    Z = rows.signed.toarray()
+    Z = np.where(y > 0, 1.0, -1.0)[:, None] * X.toarray()
     each = np.array([-z / (1 + math.exp(z @ w)) + 0.1 * w for z in Z])
     expected = each.var(axis=0).sum() / (each.mean(axis=0) ** 2).sum()
     assert by_rows.noise_over_rows(rows, w) == pytest.approx(expected, rel=1e-10)

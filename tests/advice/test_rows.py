@@ -187,6 +187,8 @@ def test_wrong_input_is_one_sentence(X, y, options, message):
 
 
 def test_wrong_kinds_of_methods():
+    with pytest.raises(TypeError, match=r"breast_cancer names a data set, which brings its labels; leave y out"):
+        an.advise("breast_cancer", Y4)
     with pytest.raises(TypeError, match=r"methods = 'sgd'; expected a list of names"):
         an.advise(X4, Y4, methods="sgd")
     with pytest.raises(TypeError, match=r"method 'mine' is 3; expected an.Method\(factory, grid\) or None"):

@@ -90,14 +90,14 @@ def vector_factor(t, value, state, params):
 
 
 class Plateau(NamedTuple):
-    """Length of a phase in units of 1 / step, and the largest base step."""
+    """Length of a phase in units of 1 / step size, and the largest base step size."""
 
     patience: float
     step_size: float
 
 
 class RestartedSearch(NamedTuple):
-    """Ratio of neighboring candidates, their number, steps of one trial, steps without progress before a search."""
+    """Ratio of neighboring candidates, their number, iterations of one trial, and without progress before a search."""
 
     ratio: float
     candidates: int
@@ -109,7 +109,7 @@ class RestartedSearch(NamedTuple):
 def halve_on_plateau_factor(t, value, state, params):
     """Halve where the mean loss over a phase is not below that of the phase before.
 
-    state = (factor, 0 before the first step; steps in the phase; sum of losses; mean of the last phase).
+    state = (factor, 0 before the first iteration; iterations in the phase; sum of losses; mean of the last phase).
     """
     if state[0] == 0.0:
         state[0], state[3] = 1.0, math.inf
@@ -126,8 +126,8 @@ def halve_on_plateau_factor(t, value, state, params):
 def restarted_search_factor(t, value, state, params):
     """Try the candidates one after the other, go on with the one under which the loss fell most.
 
-    state = (factor, candidate + 1 or 0 outside a search, steps in the trial, log loss at its start, best score, best
-    factor, lowest loss, steps without progress).
+    state = (factor, candidate + 1 or 0 outside a search, iterations in the trial, log loss at its start, best score,
+    best factor, lowest loss, iterations without progress).
     """
     log_loss = math.log(max(value, 1e-300))
     if state[0] == 0.0:
@@ -298,7 +298,7 @@ def inverse_sqrt(step_size: ArrayLike) -> Schedule:
 
     Examples
     --------
-    Two noiseless steps on x^2 / 2 from 1 with steps 1/2 and 1/(2 sqrt 2) leave (1/2)(1 - 1/(2 sqrt 2)).
+    Two noiseless iterations on x^2 / 2 from 1 with step sizes 1/2 and 1/(2 sqrt 2) leave (1/2)(1 - 1/(2 sqrt 2)).
 
     >>> import anisotropic as an
     >>> method = an.optimizers.sgd(an.schedules.inverse_sqrt(0.5))
@@ -315,14 +315,14 @@ def inverse_time(step_size: ArrayLike, offset: float) -> Schedule:
 
 
 def halve_on_plateau(step_size: ArrayLike, patience: float = 10.0) -> Schedule:
-    """Halve the step where the mean training loss over a phase is not below that of the phase before.
+    """Halve the step size where the mean training loss over a phase is not below that of the phase before.
 
-    A phase lasts patience / step steps, hence longer and longer: the sum of the steps diverges, which convergence needs
-    (docs/theory/stationary_laws.md). The loss is the exact one, f(w_t).
+    A phase lasts patience / step_size iterations, hence longer and longer: the sum of the step sizes diverges, which
+    convergence needs (docs/theory/stationary_laws.md). The loss is the exact one, f(w_t).
 
     Examples
     --------
-    Without noise every phase improves, so nothing is ever halved: ten steps of 1/2 divide the distance by 2^10.
+    Without noise every phase improves, so nothing is ever halved: ten iterations with 1/2 divide the distance by 2^10.
 
     >>> import anisotropic as an
     >>> method = an.optimizers.sgd(an.schedules.halve_on_plateau(0.5, patience=1.0))
@@ -343,12 +343,13 @@ def halve_on_plateau(step_size: ArrayLike, patience: float = 10.0) -> Schedule:
 def restarted_search(
     step_size: ArrayLike, ratio: float = 4.0, candidates: int = 5, trial: int = 50, tolerance: int = 400
 ) -> Schedule:
-    """Search the step anew where the loss has not reached a new low for `tolerance` steps, and once at the start.
+    """Search the step size at the start, and again after `tolerance` iterations without a new low of the loss.
 
-    Candidates are step ratio^(-(k-1)/2), ..., step ratio^((k-1)/2), each tried for `trial` steps; the one under which
-    the logarithm of the loss falls most goes on, so that rates may go up as well as down. The trial steps are kept: one
-    trajectory has no way back. In the source they are undone, and losses are estimated on fresh samples. No theorem
-    covers either: on a plateau the choice is a random walk in the logarithm of the rate.
+    Candidates are the step size times ratio^(-(k-1)/2), ..., ratio^((k-1)/2), each tried for `trial` iterations; the
+    one under which the logarithm of the loss falls most goes on, so that rates may go up as well as down. The
+    iterations of the trials are kept: one trajectory has no way back. In the source they are undone, and losses are
+    estimated on fresh samples. No theorem covers either: on a plateau the choice is a random walk in the logarithm of
+    the rate.
 
     References
     ----------

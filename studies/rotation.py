@@ -146,7 +146,8 @@ def report(results, cases):
             rows.append({"turned": turned, "angle": angle, **written(ratios)})
         ratios = {m: an.intervals.ratio_interval(after[m], before[m], level=LEVEL) for m in METHODS}
         turns.append({"turned": turned, **written(ratios)})
-    draws = f"{len(results.axes['draw'])} random rotations, level {LEVEL}"
+    count = len(results.axes["draw"])
+    draws = f"{count} random rotation{'s' if count != 1 else ''}, level {LEVEL}"
     results.table(rows, title=f"Tuned step sizes: mean gap over AdaGrad's ({draws})")
     results.table(turns, title=f"Mean gap at angle {most:g} over that at {straight:g}, tuned")
     if "both" in cases:

@@ -128,6 +128,16 @@ class TestDrawing:
         assert drawn is None or drawn.count("<svg") <= pictures.DEEPEST + 1
 
 
+def test_hatching_survives(results):
+    """Hatches say who loses; matplotlib draws them as patterns."""
+    ax = plotting.phase_diagram([1, 2], ["a"], [[0.5, 2.0]], winner="adagrad", loser="sgd")
+    results.save_figure(ax, "map")
+    results.write_summary()
+    page = report.write(results.folder).read_text()
+    used = set(re.findall(r"url\(#(f0-[\w.-]+)\)", page))
+    assert "<pattern " in page and used and used <= set(re.findall(r'id="(f0-[\w.-]+)"', page))
+
+
 class TestBrowser:
     def test_sorts_and_filters_by_keyboard(self, large, open_page):
         page = open_page(large)

@@ -105,6 +105,8 @@ class Advice:
             f"{s['replicas']} others; ratios are paired by seed, and all pairs of one batch size and measure hold "
             f"together at level {s['level']:g} ({level:.2g} each)."
         ]
+        if any(e.method.endswith(" decaying") for race in self.races.values() for e in race.entries):
+            found.append("Only SGD is offered a step size that falls; a schedule may help the others as well.")
         edges = sorted({title(m) for race in self.races.values() for m in race.edges()})
         if edges:
             found.append(f"* The best step size of {', '.join(edges)} lies at an end of a grid that was widened twelve "

@@ -170,6 +170,8 @@ def _advise_rows(
 ) -> Advice:
     name = os.fspath(X) if isinstance(X, (str, os.PathLike)) else type(X).__name__
     if isinstance(X, (str, os.PathLike)):
+        if y is not None:
+            raise TypeError(f"{name} names a data set, which brings its labels; leave y out")
         X, y = load(X)
     X, y = rows_and_labels(X, y)
     n, own, names = X.shape[0], plan.own, plan.names

@@ -17,6 +17,7 @@ from scipy.special import expit
 from .. import noises, optimizers, schedules
 from ..evidence.race import Method
 from ..problems import logistic_regression
+from ..problems.logistic import DenseRows
 from ..records import FloatArray, Objective, Optimizer
 from ..simulation.run import simulate
 
@@ -49,8 +50,10 @@ def problem(X: Any, y: FloatArray, l2: float | None) -> Rows:
             f"with l2 = {ridge:g} there is nothing to converge to ({why}); pass a ridge such as l2 = 1/n = "
             f"{1.0 / X.shape[0]:.3g}, or leave l2 out"
         )
-    signed = sparse.csr_array(X.multiply(y[:, None])) if sparse.issparse(X) else y[:, None] * X
-    return Rows(f, signed, float(ridge), largest_eigenvalue(X, ridge))
+    top = largest_eigenvalue(X, ridge)
+    if isinstance(f.params, DenseRows):
+        return Rows(f, f.params.rows, float(ridge), top)  # these are y_i x_i already
+    return Rows(f, sparse.csr_array(sparse.csr_array(X).multiply(y[:, None])), float(ridge), top)
 
 
 def largest_eigenvalue(X: Any, l2: float) -> float:

@@ -10,7 +10,7 @@ import sympy
 
 from .symbols import compiled, text, varies_in_time
 
-#: Relative room for rounding: a step set to 1/L exactly must not exceed 1/L.
+#: Relative room for rounding: a step size set to 1/L exactly must not exceed 1/L.
 ROUNDING = 1e-9
 
 _HOLDS: dict[type, tuple[str, Callable[..., Any]]] = {

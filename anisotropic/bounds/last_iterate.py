@@ -78,7 +78,7 @@ def sqrt_ratio(a: float, b: float) -> float:
 
 
 def _scheduled(c: Constants) -> Parts:
-    """The bound of arXiv 2310.07831 as the public code of arXiv 2501.18965 has it, at the best step after the last."""
+    """The bound of arXiv 2310.07831 as in the code of arXiv 2501.18965, at the best step size after the last."""
     R2, G2 = norms(c)
     given = c["schedule"][c["schedule"] > 0]
     sizes, squares = np.cumsum(given[::-1])[::-1], np.cumsum(given[::-1] ** 2)[::-1]

@@ -289,6 +289,7 @@ sgd_every_schedule_lower = Bound(
         "L_j is the curvature itself; noise of mean zero given the past, one-sample variance at least sigma_j^2",
         "any step sizes fixed before the run, one for all coordinates or one for each",
     ],
+    horizon=False,
 )
 
 

@@ -240,10 +240,10 @@ def _sgd_every_step_lower() -> Setup:
 
 
 def _sgd_every_schedule_lower() -> Setup:
-    """Equal coordinates and the step sizes of the filter, 1/(h (c + t - 1)): the bound is attained."""
-    h, level, steps, batch = 0.5, 0.4, 200, 4
-    offset = 1 + level**2 / batch / h**2
-    f, method = problems.quadratic([h] * 4), optimizers.sgd(schedules.inverse_time(1 / (h * offset), offset))
+    """The step sizes of the filter of the first of four coordinates, which are too short for the others."""
+    h, level, steps, batch = np.array([0.5, 0.4, 0.3, 0.2]), 0.4, 200, 4
+    offset = 1 + level**2 / batch / h[0] ** 2
+    f, method = problems.quadratic(h), optimizers.sgd(schedules.inverse_time(1 / (h[0] * offset), offset))
     noise = noises.gaussian(level)
     return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
 

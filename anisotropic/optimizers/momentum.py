@@ -64,7 +64,7 @@ def sign_momentum_update(w, gradient, state, step_size, t, params):
 
 @leaf
 def adamw_update(w, gradient, state, step_size, t, params):
-    """w <- (1 - step decay) w, then the step of Adam."""
+    """w <- (1 - step_size decay) w, then the update of Adam."""
     m, v = state[0], state[1]
     scale = 1.0 / (1.0 - params.beta1**t)
     root = 1.0 / math.sqrt(1.0 - params.beta2**t)
@@ -107,10 +107,10 @@ def _sign_momentum(name: str, step_size: StepSize, beta1: float, beta2: float, d
 
 
 def signum(step_size: StepSize, momentum: float = 0.9, *, weight_decay: float = 0.0) -> Optimizer:
-    """Signum: m <- momentum m + (1 - momentum) g, w <- (1 - step weight_decay) w - step sign(m).
+    """Signum: m <- momentum m + (1 - momentum) g, w <- (1 - step_size weight_decay) w - step_size sign(m).
 
     Without momentum and decay this is `sign_sgd`. With decay the iterates stay in \\|w_j\\| <= 1 / weight_decay, once
-    there, while step * weight_decay <= 1.
+    there, while step_size * weight_decay <= 1.
 
     References
     ----------

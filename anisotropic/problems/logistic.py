@@ -264,7 +264,8 @@ def logistic_regression(X: Any, y: ArrayLike, *, l2: float = 0.0, box: Box | Non
 
 def _gradient_bound(signed: Any, l2: float, bounds: tuple[FloatArray, FloatArray] | None) -> FloatArray | None:
     """sup over the box of abs(f_j): the weights 1 / (1 + exp(z_i . w)) lie between 0 and 1."""
-    up, down = (np.asarray(part.mean(axis=0)).ravel() for part in (abs(signed) + signed, abs(signed) - signed))
+    up = np.asarray((abs(signed) + signed).mean(axis=0)).ravel()  # one after the other: each is as large as the data
+    down = np.asarray((abs(signed) - signed).mean(axis=0)).ravel()
     bound = 0.5 * np.maximum(up, down)
     if l2 == 0.0:
         return bound

@@ -18,13 +18,13 @@ from pathlib import Path
 LARGEST = 1_500_000
 DEEPEST = 100
 _SHAPES = """
-svg g defs clipPath path rect circle ellipse line polyline polygon text tspan use image linearGradient stop
+svg g defs clipPath pattern path rect circle ellipse line polyline polygon text tspan use image linearGradient stop
 """
 _ATTRIBUTES = """
 id d x y x1 x2 y1 y2 cx cy r rx ry width height points viewBox transform style clip-path clip-rule fill fill-opacity
 fill-rule opacity stroke stroke-dasharray stroke-dashoffset stroke-linecap stroke-linejoin stroke-opacity stroke-width
 font-family font-size font-weight font-style text-anchor offset stop-color stop-opacity gradientUnits gradientTransform
-preserveAspectRatio
+patternUnits patternTransform preserveAspectRatio
 """
 SHAPES, ATTRIBUTES = frozenset(_SHAPES.split()), frozenset(_ATTRIBUTES.split())
 STYLES = ATTRIBUTES | {"font", "font-stretch", "font-variant", "white-space"}

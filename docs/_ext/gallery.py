@@ -25,7 +25,7 @@ def gallery(studies: Path, results: Path) -> str:
     lines: list[str] = []
     for path in sorted(studies.glob("[!_]*.py")):
         question = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-        lines += [f"## {path.stem}", "", f"*{question}*", ""]
+        lines += [f"## {path.stem}", "", f"*{_literal(question)}*", ""]
         folder = results / f"{path.stem}-quick"
         summary = _summary(folder)
         if summary is None:

@@ -28,7 +28,7 @@ GROUPS = {
                         "Findings", "ContractViolation", "advise", "Advice"),
     "Simulate and tune": ("simulate", "simulate_local", "tune", "Tuning", "steps_to_target", "tuned_steps_to_target",
                           "StepsToTarget", "race", "Race", "Method", "Run", "Facts", "load"),
-    "State a theorem": ("bounds", "Bound", "Requires", "Source"),
+    "State a theorem": ("bounds", "published", "Bound", "Requires", "Source"),
     "Judge a theorem": ("verify", "Verdict", "fit_rate", "search_worst_case", "setups", "exact", "certify",
                         "certified", "intervals"),
     "Measure a problem": ("smoothness", "geometry", "gradient_noise_scale", "noise_moments", "surge"),

@@ -102,7 +102,7 @@ def test_noise_scale_of_rows_by_a_slow_twin():
     X, y = rare_features(n=90, d=7)
     rows = by_rows.problem(X, np.where(y > 0, 1.0, -1.0), 0.1)
     w = np.linspace(-1, 1, 7)
-    Z = rows.signed.toarray()
+    Z = np.where(y > 0, 1.0, -1.0)[:, None] * X.toarray()
     each = np.array([-z / (1 + math.exp(z @ w)) + 0.1 * w for z in Z])
     expected = each.var(axis=0).sum() / (each.mean(axis=0) ** 2).sum()
     assert by_rows.noise_over_rows(rows, w) == pytest.approx(expected, rel=1e-10)
@@ -187,6 +187,8 @@ def test_wrong_input_is_one_sentence(X, y, options, message):
 
 
 def test_wrong_kinds_of_methods():
+    with pytest.raises(TypeError, match=r"breast_cancer names a data set, which brings its labels; leave y out"):
+        an.advise("breast_cancer", Y4)
     with pytest.raises(TypeError, match=r"methods = 'sgd'; expected a list of names"):
         an.advise(X4, Y4, methods="sgd")
     with pytest.raises(TypeError, match=r"method 'mine' is 3; expected an.Method\(factory, grid\) or None"):

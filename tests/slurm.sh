@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts a SLURM of one node, this machine, that listens on the loopback interface only. Needs root, slurm-wlm, munge.
-#   sh tests/slurm.sh FOLDER       prints the SLURM_CONF to use; tests/slurm.sh stop FOLDER ends it
+#   sh tests/slurm.sh FOLDER PORT PORT     prints the SLURM_CONF to use; tests/slurm.sh stop FOLDER ends it
 set -eu
 if [ "$1" = stop ]; then
   for name in slurmd slurmctld munged; do
@@ -23,8 +23,8 @@ CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthInfo=socket=$folder/munge/socket
 CredType=cred/munge
 SlurmUser=root
-SlurmctldPort=17817
-SlurmdPort=17818
+SlurmctldPort=$2
+SlurmdPort=$3
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
 SlurmctldPidFile=$folder/slurmctld.pid

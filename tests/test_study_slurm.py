@@ -6,8 +6,10 @@ Needs a SLURM whose controller answers, or root with Debian's slurm-wlm and mung
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,13 +44,21 @@ if __name__ == "__main__":
 '''
 
 
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
 def answers():
     done = subprocess.run(["sinfo", "--noheader", "--format", "%T"], capture_output=True, text=True)
     return done.returncode == 0 and ("idle" in done.stdout or "mix" in done.stdout)
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
+def slurm():
     """A SLURM to submit to."""
     if shutil.which("sinfo") and answers():
         yield
@@ -57,15 +67,15 @@ def slurm(tmp_path_factory):
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if missing or os.getuid():
         pytest.skip(f"no SLURM: {', '.join(missing) + ' not installed' if missing else 'starting one needs root'}")
-    folder = tmp_path_factory.mktemp("slurm")
-    for place in (folder, *folder.parents[:2]):  # munge's daemon must reach its key
-        place.chmod(0o755)
-    started = subprocess.run(["sh", HERE / "slurm.sh", folder], capture_output=True, text=True)
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # not a folder of pytest's: munge's daemon must reach its key
+    word = ["sh", HERE / "slurm.sh", folder, *map(str, free_ports(2))]
+    started = subprocess.run(word, capture_output=True, text=True)
     assert started.returncode == 0, started.stderr
     os.environ["SLURM_CONF"] = started.stdout.split()[-1]
     yield
     subprocess.run(["sh", HERE / "slurm.sh", "stop", folder], check=True)
     del os.environ["SLURM_CONF"]
+    shutil.rmtree(folder)
 
 
 def squares(folder, pause):

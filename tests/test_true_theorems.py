@@ -78,8 +78,8 @@ def with_numbers(bound):
 def at_the_horizon(bound, declared):
     """The bound at its tuned step size, in which no step size is left; a condition says which one is meant."""
     rule = bound.step_rule
-    best = derive.stationary_step_size(rule.minimise)
-    size = s.uniform_step_size if s.uniform_step_size in rule.minimise.free_symbols else s.step_size
+    best = derive.stationary_step_size(rule.minimize)
+    size = s.uniform_step_size if s.uniform_step_size in rule.minimize.free_symbols else s.step_size
     options = {"horizon": True} if declared else {}
     told = rewritten(bound, lambda e: e.subs(size, best) if e.has(size) else e, **options)
     object.__setattr__(told, "conditions", (*told.conditions, Eq(size, best)))
@@ -92,7 +92,7 @@ def theorems(draw):
     base = bounds[draw(st.sampled_from(NAMES))]
     grow = draw(st.sampled_from([1.0, 1.0, 1.01, 1.5, 20.0]))
     bound = base.scaled(1 / grow if base.kind == "lower" else 1.0 if base.kind == "equality" else grow)
-    ways = ["plain", "renamed", "numbers"] + ["horizon", "undeclared"] * (base.step_rule is not None)
+    ways = ["plain", "renamed", "numbers"] + ["horizon", "undeclared"] * isinstance(base.step_rule, derive.StepRule)
     way = draw(st.sampled_from(ways))
     if way == "renamed":
         bound = renamed(bound, draw(st.sets(st.sampled_from(sorted(base.constants)), min_size=1)))
@@ -141,7 +141,7 @@ def step_size(rng, bound, base, way, f, constants):
         try:
             if way == "plain":
                 return base.tuned_step_size(**constants)
-            best = derive.stationary_step_size(base.step_rule.minimise)
+            best = derive.stationary_step_size(base.step_rule.minimize)
             with np.errstate(divide="ignore", invalid="ignore"):
                 found = s.evaluate(best, {k: np.asarray(constants[k], dtype=float) for k in s.names([best])})
             if np.all(np.isfinite(found)) and np.all(np.asarray(found) > 0):

@@ -22,13 +22,13 @@ from . import symbols as s
 
 @dataclass(frozen=True)
 class StepRule:
-    """How the step size of a bound is tuned: it minimizes `minimise`, and may not exceed `cap`.
+    """How the step size of a bound is tuned: it minimizes `minimize`, and may not exceed `cap`.
 
-    `minimise` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
+    `minimize` is an upper bound on the measure wherever the step size is at most `cap`, or, where the terms are
     increasing in one expression of the step size (K_j for AdaGrad), that expression.
     """
 
-    minimise: sympy.Expr
+    minimize: sympy.Expr
     cap: sympy.Expr | None = None
 
 
@@ -81,38 +81,38 @@ def _opaque(expression: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Dummy, sympy
     return expression.xreplace({r: x for x, r in back.items()}), back
 
 
-def _per_coordinate(minimise: sympy.Expr) -> tuple[sympy.Symbol, sympy.Expr]:
-    symbol = step_size_symbol(minimise)
+def _per_coordinate(minimize: sympy.Expr) -> tuple[sympy.Symbol, sympy.Expr]:
+    symbol = step_size_symbol(minimize)
     if symbol is None:
-        raise ValueError(f"{s.text(minimise)} holds no step size to tune")
-    return symbol, s.summand(minimise) if symbol is s.step_size else minimise
+        raise ValueError(f"{s.text(minimize)} holds no step size to tune")
+    return symbol, s.summand(minimize) if symbol is s.step_size else minimize
 
 
 @lru_cache(maxsize=256)
-def stationary_step_size(minimise: sympy.Expr) -> sympy.Expr:
-    """The one positive step size at which the derivative of `minimise` vanishes, by `sympy.solve`.
+def stationary_step_size(minimize: sympy.Expr) -> sympy.Expr:
+    """The one positive step size at which the derivative of `minimize` vanishes, by `sympy.solve`.
 
     A sum over coordinates in which each step size occurs in its own summand only is minimized coordinate by coordinate.
 
     >>> stationary_step_size(s.D**2 / (2 * s.step_size) + s.step_size)
     sqrt(2)*D_j/2
     """
-    symbol, function = _per_coordinate(minimise)
+    symbol, function = _per_coordinate(minimize)
     closed, back = _opaque(function)
     roots = sympy.solve(sympy.numer(sympy.together(sympy.diff(closed, symbol))), symbol)
     if len(roots) != 1:
-        raise ValueError(f"{s.text(minimise)} has {len(roots)} stationary step sizes; expected exactly one")
+        raise ValueError(f"{s.text(minimize)} has {len(roots)} stationary step sizes; expected exactly one")
     return sympy.sympify(roots[0]).xreplace(back)
 
 
 @lru_cache(maxsize=256)
-def tuned_parts(minimise: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
-    """a/cap and 2 sqrt(ab) of ``minimise = a/step_size + b step_size``, summed over coordinates."""
-    symbol, function = _per_coordinate(minimise)
+def tuned_parts(minimize: sympy.Expr, cap: sympy.Expr) -> dict[str, sympy.Expr]:
+    """a/cap and 2 sqrt(ab) of ``minimize = a/step_size + b step_size``, summed over coordinates."""
+    symbol, function = _per_coordinate(minimize)
     expanded = sympy.expand(function)
     a, b = expanded.coeff(symbol, -1), expanded.coeff(symbol, 1)
     if sympy.simplify(expanded - a / symbol - b * symbol) != 0:
-        raise ValueError(f"{s.text(minimise)} is not of the form a/step_size + b*step_size")
+        raise ValueError(f"{s.text(minimize)} is not of the form a/step_size + b*step_size")
     add = s.total if symbol is s.step_size else sympy.sympify
     return {"bias": add(sympy.simplify(a / cap)), "noise": add(sympy.simplify(2 * sympy.sqrt(a * b)))}
 
@@ -128,8 +128,8 @@ def tuned_terms(of: Content) -> dict[str, sympy.Expr]:
     if not isinstance(of.step_rule, StepRule):
         raise ValueError(f"{of.name} has no tuned step size in closed form; pass step_size")
     if of.step_rule.cap is not None:
-        return tuned_parts(of.step_rule.minimise, of.step_rule.cap)
-    best = stationary_step_size(of.step_rule.minimise)
+        return tuned_parts(of.step_rule.minimize, of.step_rule.cap)
+    best = stationary_step_size(of.step_rule.minimize)
     return {name: sympy.simplify(term.subs(symbol, best)) for name, term in of.terms}
 
 
@@ -137,7 +137,7 @@ def rule_symbols(rule: StepRule | StepSolver) -> set[sympy.Symbol]:
     """The constants that the tuned step size is made of."""
     if isinstance(rule, StepSolver):
         return set(rule.needs)
-    return stationary_step_size(rule.minimise).free_symbols | (rule.cap.free_symbols if rule.cap is not None else set())
+    return stationary_step_size(rule.minimize).free_symbols | (rule.cap.free_symbols if rule.cap is not None else set())
 
 
 def tuned_step_size(name: str, rule: StepRule | StepSolver | None, values: dict[str, Any]) -> Any:
@@ -146,7 +146,7 @@ def tuned_step_size(name: str, rule: StepRule | StepSolver | None, values: dict[
         raise ValueError(f"{name} has no tuned step size in closed form; pass step_size")
     if isinstance(rule, StepSolver):
         return rule.solve(values)
-    needed, function = s.compiled((stationary_step_size(rule.minimise),))
+    needed, function = s.compiled((stationary_step_size(rule.minimize),))
     with np.errstate(divide="ignore", invalid="ignore"):
         best = np.asarray(function(*(values[name] for name in needed))[0], dtype=np.float64)
     best = np.where(np.isnan(best), np.inf, best)

@@ -145,7 +145,7 @@ def statement(of: Statement) -> str:
 
 def _tuned_lines(of: Statement) -> list[str]:
     assert isinstance(of.step_rule, StepRule)
-    best = s.text(stationary_step_size(of.step_rule.minimise))
+    best = s.text(stationary_step_size(of.step_rule.minimize))
     if of.step_rule.cap is not None:
         best = f"min({s.text(of.step_rule.cap)}, {best})"
     at_most = ", at most" if of.step_rule.cap is not None else ""

@@ -17,7 +17,7 @@ A, B, C, G, Q, lam, eta, L, eps = sp.symbols("A B C G Q lam eta L eps", positive
 
 
 def test_sgd_relaxed_tuning():
-    """For eta <= 1/L the denominator 1 - eta L/2 is at least 1/2; what is left to minimise is 2 D/(eta T) + eta V/M."""
+    """For eta <= 1/L the denominator 1 - eta L/2 is at least 1/2; what is left to minimize is 2 D/(eta T) + eta V/M."""
     D, T, V, M = sp.symbols("D T V M", positive=True)
     relaxed = 2 * D / (eta * T) + eta * V / M
     best = sp.sqrt(2 * D * M / (T * V))

@@ -10,6 +10,7 @@ import pytest
 import twin
 
 import anisotropic as an
+from anisotropic.records.iterations import reads
 from anisotropic.simulation import layout
 
 H = 1 / np.arange(1.0, 6) ** 2
@@ -144,7 +145,7 @@ def test_schedules_advance_once_an_iteration_and_see_the_whole_value(dim):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "reads"),
+    ("schedule", "asks"),
     [
         (an.schedules.inverse_sqrt(1.0), False),
         (an.schedules.inverse_time(1.0, 2.0), False),
@@ -152,8 +153,8 @@ def test_schedules_advance_once_an_iteration_and_see_the_whole_value(dim):
         (an.schedules.restarted_search(1.0), True),
     ],
 )
-def test_whether_a_schedule_reads_the_value(schedule, reads):
-    assert layout.reads(schedule.factor, "value") == reads
+def test_whether_a_schedule_reads_the_value(schedule, asks):
+    assert reads(schedule.factor, "value") == asks
 
 
 @an.leaf

@@ -18,6 +18,7 @@ from sympy import Eq, Le, Lt, sqrt
 from ..records import FloatArray
 from . import best_schedule, tails
 from .best_schedule import Price
+from .schedule_functions import alpha, kappa, kappa_nonsmooth
 from .symbols import (
     G,
     G_norm,
@@ -28,9 +29,6 @@ from .symbols import (
     R_norm,
     T,
     along,
-    alpha,
-    kappa,
-    kappa_nonsmooth,
     largest,
     rho,
     scalar,

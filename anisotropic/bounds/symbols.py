@@ -30,6 +30,7 @@ from sympy.printing.str import StrPrinter
 
 from . import tails
 from .matrices import NUMERIC, Reduction
+from .schedule_functions import OfSchedule
 
 #: Constants whose printed letter differs from their name in code.
 LETTERS = {"step_size": "eta", "eps": "epsilon"}
@@ -105,7 +106,7 @@ def varies_in_time(expression: Any) -> bool:
     """True where `expression` still depends on the iteration t, outside every `along` and number of a schedule."""
     if isinstance(expression, Iteration):
         return True
-    if isinstance(expression, (along, _OfSchedule)):
+    if isinstance(expression, (along, OfSchedule)):
         return False
     return any(varies_in_time(part) for part in getattr(expression, "args", ()))
 
@@ -207,37 +208,6 @@ class along(sympy.Function):
     def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
         body = rf"\sum_{{t}} {_latex_product(self.args[0], printer)}"
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
-
-
-class _OfSchedule(sympy.Function):
-    """A positive number that a schedule has and that its size does not change."""
-
-    nargs = 1
-    letter = ""
-
-    def _eval_is_positive(self) -> bool:
-        return True
-
-    def _latex(self, printer: LatexPrinter, exp: str | None = None) -> str:
-        return self.letter if exp is None else rf"{self.letter}^{{{exp}}}"
-
-
-class alpha(_OfSchedule):
-    """A/T of a schedule for smooth functions, in units of its largest entry: how far it gets."""
-
-    letter = r"\alpha"
-
-
-class kappa(_OfSchedule):
-    """BT/A of a schedule for smooth functions: 1 is the least, what noise costs against linear decay."""
-
-    letter = r"\kappa"
-
-
-class kappa_nonsmooth(_OfSchedule):
-    """B(T + 1)/A of a schedule for Lipschitz functions; 1 is the least, that of linear decay."""
-
-    letter = r"\kappa"
 
 
 def _factor_out(expression: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from .._support.names import no_such_name
-from .matrix import asgo, full_adagrad, left_sgd, muon, row_adagrad, shampoo
+from .matrix import asgo, full_adagrad, left_sgd, row_adagrad, shampoo
 from .momentum import adamw, lion, nesterov, signum
+from .polar import muon
 from .vector import adagrad, adagrad_norm, adam, amsgrad, heavy_ball, rmsprop, sgd, sign_sgd
 
 __all__ = [

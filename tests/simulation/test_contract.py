@@ -86,9 +86,11 @@ BUILT_IN = {
         O.muon(0.1), O.muon(0.1, newton_schulz="cubic"), O.row_adagrad(0.1), O.left_sgd(0.1, np.diag([1.0, 2.0])),
         O.shampoo(0.1, eps=0.1), O.full_adagrad(0.1),
     ],
-    "schedules": [S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1),
-                  S.constant(0.1), S.linear(0.1, 9), S.polynomial(0.1, 9, 2.0), S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2),
-                  S.from_vector([0.2, 0.1]), S.optimal(an.bounds.convex_sgd_last_nonsmooth, T=9, R=1.0, G=1.0)],
+    "schedules": [
+        S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1), S.constant(0.1),
+        S.linear(0.1, 9), S.polynomial(0.1, 9, 2.0), S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2),
+        S.from_vector([0.2, 0.1]), S.optimal(an.bounds.convex_sgd_last_nonsmooth, T=9, R=1.0, G=1.0),
+    ],
     "batch rules": [
         *(B.norm_test(0.5, form, finite_population=True) for form in ("plug_in", "exact", "unbiased")),
         B.inner_product_test(0.5, 0.5, backup=3), B.inner_product_test(0.5, float("inf"), "unbiased"),

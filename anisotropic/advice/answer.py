@@ -157,7 +157,7 @@ class Advice:
 
     def plot(self, measure: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Ratios to SGD against the batch size; see `anisotropic.plotting` for what to do with the Axes."""
-        return draw(self, measure or self.measures[0], ax)
+        return draw(self, measure or self.measures[0], ax=ax)
 
 
 def _verdict(method: str, reference: str, decision: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..intervals import Limits
-from ..plotting.figures import legend_above
+from ..plotting.figures import drawn_in_style, legend_above
 from ..plotting.methods import curves
 from .compare import LABELS, decide
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .answer import Advice
 
 
-def draw(advice: Advice, measure: str, ax: Axes | None) -> Axes:
+@drawn_in_style
+def draw(advice: Advice, measure: str, *, ax: Axes | None = None) -> Axes:
     """One curve for each method but the reference; below 1 it is ahead of SGD."""
     if measure not in advice.measures:
         raise ValueError(f"measure = {measure!r}; expected one of {', '.join(advice.measures)}")
@@ -30,7 +31,7 @@ def draw(advice: Advice, measure: str, ax: Axes | None) -> Axes:
         series[m] = Limits(*sides.T)
     label = f"ratio to SGD ({LABELS.get(measure, measure)})"
     drawn = curves(sizes, series, xlabel="batch size M (samples per iteration)", ylabel=label, ax=ax)
-    drawn.axhline(1.0, color="0.3", linewidth=0.8, label="SGD")
+    drawn.axhline(1.0, color="0.3", linewidth=0.8, label="the better SGD")
     c = advice.critical
     if c is not None:
         for value, dash, name in (

@@ -87,8 +87,8 @@ BUILT_IN = {
         O.shampoo(0.1, eps=0.1), O.full_adagrad(0.1),
     ],
     "schedules": [
-        S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1), S.constant(0.1),
-        S.linear(0.1, 9), S.polynomial(0.1, 9, 2.0), S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2),
+        S.inverse_sqrt(0.1), S.inverse_time(0.1, 3.0), S.halve_on_plateau(0.1), S.restarted_search(0.1),
+        S.constant(0.1), S.linear(0.1, 9), S.polynomial(0.1, 9, 2.0), S.cosine(0.1, 9), S.wsd(0.1, 9, warmup=2),
         S.from_vector([0.2, 0.1]), S.optimal(an.bounds.convex_sgd_last_nonsmooth, T=9, R=1.0, G=1.0),
     ],
     "batch rules": [

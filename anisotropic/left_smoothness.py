@@ -100,7 +100,7 @@ def left(H: Any | Callable[[FloatArray], Any], shape: tuple[int, int], *, tolera
     For A (x) B it is lambda_max(B) A:
 
     >>> found = left(np.kron(np.diag([3.0, 1.0]), np.diag([2.0, 0.5])), (2, 2))
-    >>> found.L.round(4).tolist(), round(found.dual_value, 4), bool(found.certificate >= 0)
+    >>> np.abs(found.L).round(4).tolist(), round(found.dual_value, 4), bool(found.certificate >= 0)
     ([[6.0, 0.0], [0.0, 2.0]], 8.0, True)
     """
     m, n = shape_of(shape, int(np.prod(shape)) if np.size(shape) == 2 else 0)

@@ -84,7 +84,7 @@ def test_same_seed_same_search():
 
 def test_file_of_another_family_is_refused(tmp_path):
     path = search_worst_case(DESCENT, VALLEY, budget=10).instance.save(tmp_path / "x.json")
-    with pytest.raises(ValueError, match="family 'valley' is not one of huber; pass your own by family="):
+    with pytest.raises(ValueError, match="family 'valley' is not one of huber, matrix; pass your own by family="):
         families.load_instance(path, DESCENT)
     assert families.load_instance(path, DESCENT, VALLEY).family is VALLEY
 
@@ -229,7 +229,7 @@ def test_method_of_ones_own_is_searched_and_repeated_from_its_file(tmp_path):
     path = tmp_path / "worst.json"
     found = search_worst_case(HALF, make_optimizer=heavy_ball, budget=30, path=path)
     assert found.refuted and found.ratio == pytest.approx(2.0, rel=1e-9) and found.instance.steps == 1
-    with pytest.raises(ValueError, match="family 'huber with its own method' is not one of huber; pass your own"):
+    with pytest.raises(ValueError, match="family 'huber with its own method' is not one of huber, matrix; pass your own"):
         families.load_instance(path, HALF)
     again = families.load_instance(path, HALF, families.own_method(heavy_ball))
     assert again().facts.optimizer == "heavy_ball"

@@ -245,7 +245,7 @@ def spectral_pseudo_huber(A: ArrayLike, delta: float, *, c: float = 1.0, center:
     Examples
     --------
     >>> f = spectral_pseudo_huber([[1.0]], 3.0, center=[[4.0]])
-    >>> f.value(np.zeros(1), f.params), f.left_smoothness.tolist()
+    >>> round(f.value(np.zeros(1), f.params), 12), f.left_smoothness.tolist()
     (6.0, [[1.0]])
     """
     matrix_a = positive_semidefinite(A, "A")

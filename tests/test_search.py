@@ -229,7 +229,7 @@ def test_method_of_ones_own_is_searched_and_repeated_from_its_file(tmp_path):
     path = tmp_path / "worst.json"
     found = search_worst_case(HALF, make_optimizer=heavy_ball, budget=30, path=path)
     assert found.refuted and found.ratio == pytest.approx(2.0, rel=1e-9) and found.instance.steps == 1
-    with pytest.raises(ValueError, match="family 'huber with its own method' is not one of huber, matrix; pass your own"):
+    with pytest.raises(ValueError, match="family 'huber with its own method' is not one of huber, matrix; pass"):
         families.load_instance(path, HALF)
     again = families.load_instance(path, HALF, families.own_method(heavy_ball))
     assert again().facts.optimizer == "heavy_ball"

@@ -75,7 +75,7 @@ def slurm():
     yield
     subprocess.run(["sh", HERE / "slurm.sh", "stop", folder], check=True)
     del os.environ["SLURM_CONF"]
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # the daemons are still clearing away their own files
 
 
 def squares(folder, pause):

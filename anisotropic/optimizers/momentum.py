@@ -6,12 +6,11 @@ iteration, so that it follows a schedule: the convention of torch.optim.AdamW an
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from ..compiled.leaf import leaf
 from ..records import Optimizer, float_parameter
-from .vector import StepSize, probability
+from .vector import StepSize, adam_update, probability
 
 
 class Momentum(NamedTuple):
@@ -65,14 +64,9 @@ def sign_momentum_update(w, gradient, state, step_size, t, params):
 @leaf
 def adamw_update(w, gradient, state, step_size, t, params):
     """w <- (1 - step_size decay) w, then the update of Adam."""
-    m, v = state[0], state[1]
-    scale = 1.0 / (1.0 - params.beta1**t)
-    root = 1.0 / math.sqrt(1.0 - params.beta2**t)
     for j in range(w.size):
-        m[j] = params.beta1 * m[j] + (1.0 - params.beta1) * gradient[j]
-        v[j] = params.beta2 * v[j] + (1.0 - params.beta2) * gradient[j] * gradient[j]
         w[j] *= 1.0 - step_size[j] * params.weight_decay
-        w[j] -= step_size[j] * scale * m[j] / (math.sqrt(v[j]) * root + params.eps)
+    adam_update(w, gradient, state, step_size, t, params)
 
 
 def nesterov(step_size: StepSize, momentum: float) -> Optimizer:

@@ -205,14 +205,14 @@ class TestRepeats:
         assert main(fake, ["--quick", "--results", "r"]) == 0
         path = fake.parent / "r" / "manifest.json"
         before = path.read_text(), path.stat().st_mtime_ns
-        monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+        monkeypatch.setenv("NUMBA_CPU_NAME", "nocona")
         assert main(fake, ["--quick", "--results", "r"]) == 0
         assert (path.read_text(), path.stat().st_mtime_ns) == before
 
     def test_a_part_of_the_grid_keeps_times_and_machine(self, fake, monkeypatch):
         assert main(fake, ["--quick", "--results", "r"]) == 0
         before = json.loads((fake.parent / "r/manifest.json").read_text())
-        monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+        monkeypatch.setenv("NUMBA_CPU_NAME", "nocona")
         assert main(fake, ["--quick", "--results", "r", "--optimizer", "sgd"]) == 0
         after = json.loads((fake.parent / "r/manifest.json").read_text())
         same = ("start", "stop", "wall_seconds", "cpu_target", "command", "computed_now")
@@ -223,15 +223,15 @@ class TestRepeats:
         from anisotropic.study import compute
 
         assert main(fake, ["run", "--n", "4", "--results", "r"]) == 0
-        monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+        monkeypatch.setenv("NUMBA_CPU_NAME", "nocona")
         monkeypatch.setattr(compute, "_conditions", {})
         assert main(fake, ["run", "--n", "4,16", "--results", "r"]) == 3
-        assert "cells came from the processor generic" in (told := capsys.readouterr().err) and "To go on:" in told
+        assert "cells came from the processor nocona" in (told := capsys.readouterr().err) and "To go on:" in told
         assert len(json.loads((fake.parent / "r/manifest.json").read_text())["digests"]) == 4
         assert main(fake, ["run", "--n", "4,16", "--results", "r", "--mix-processors"]) == 0
         groups = json.loads((fake.parent / "r/manifest.json").read_text())["conditions"]
         assert [g["cells"] for g in groups] == [4, 4]
-        assert groups[1]["cpu_target"] == "generic" != groups[0]["cpu_target"]
+        assert groups[1]["cpu_target"] == "nocona" != groups[0]["cpu_target"]
         assert all(g["first"] <= g["last"] and g["versions"]["numpy"] == np.__version__ for g in groups)
 
     def test_a_lost_manifest_is_written_from_the_cells(self, fake):

@@ -442,7 +442,7 @@ def entry_name(f=shifted):
 @pytest.mark.parametrize(
     ("name", "value", "other"),
     [
-        ("CPU_NAME", "generic", True), ("CPU_FEATURES", "+avx2", True), ("OPT", 1, True), ("BOUNDSCHECK", 1, True),
+        ("CPU_NAME", "nocona", True), ("CPU_FEATURES", "+avx2", True), ("OPT", 1, True), ("BOUNDSCHECK", 1, True),
         ("LOOP_VECTORIZE", 0, True), ("NUMBA_NUM_THREADS", 17, False), ("CACHE_DIR", "/elsewhere", False),
     ],
 )  # fmt: skip

@@ -333,25 +333,28 @@ def iterate_polynomials(X, coefficients, A, B, room):
 
 
 @leaf
-def _singular_values(X, m, n):
-    """Singular values of the entries X as an (m, n) matrix, in no order."""
-    G = matrix(X, 0, m, n)
+def singular_rows(Y):
+    """U and R with R Y = U, or R Y' = U where Y is taller than wide: orthogonal rows of U, and their lengths.
+
+    The lengths are the singular values, in no order.
+    """
+    m, n = Y.shape
     few, many = min(m, n), max(m, n)
     U, R, lengths = np.empty((few, many)), np.empty((few, few)), np.empty(few)
     if m <= n:
-        copy_to(G, U)
+        copy_to(Y, U)
     else:
-        transpose_to(G, U)
+        transpose_to(Y, U)
     orthogonal_rows(U, R)
     row_lengths(U, lengths)
-    return lengths
+    return U, R, lengths
 
 
 @leaf
 def gradient_nuclear(w, gradient, params, shape):
     """A measure: the nuclear norm of the gradient, the sum of its singular values."""
     total = 0.0
-    lengths = _singular_values(gradient, shape[0], shape[1])
+    _, _, lengths = singular_rows(matrix(gradient, 0, shape[0], shape[1]))
     for i in range(lengths.size):
         total += lengths[i]
     return total
@@ -366,7 +369,7 @@ def spectral_distance(w, gradient, params, shape):
         for j in range(n):
             difference[i * n + j] = w[i * n + j] - params.centre[i, j]
     largest = 0.0
-    lengths = _singular_values(difference, m, n)
+    _, _, lengths = singular_rows(matrix(difference, 0, m, n))
     for i in range(lengths.size):
         largest = max(largest, lengths[i])
     return largest

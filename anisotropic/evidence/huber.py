@@ -94,22 +94,24 @@ def _longer(bound: Bound, axes: Axes) -> None:
         axes["log10_rho"] = (-2.0, 1.0)
 
 
+#: What instances on vectors and on matrices have in common: batch, profiles of the constants, start and step size.
+SHARED_AXES: Axes = {
+    "log2_batch": (0.0, 6.0),
+    "curvature_decay": (0.0, 3.0),
+    "log10_sigma": (-3.0, 2.0),
+    "sigma_decay": (-2.0, 3.0),
+    "centre": (-1.0, 1.0),
+    "start": (-1.0, 1.0),
+    "start_decay": (0.0, 2.0),
+    "log10_width": (-2.0, 2.0),
+    "skew": (0.02, 0.98),
+    "log10_step": (-2.5, 1.0),
+}
+
+
 def huber_axes(bound: Bound) -> Axes:
     """What may vary for a bound; lengths are in units of half the box, smoothness of the first coordinate is 1."""
-    axes = {
-        "dim": (1.0, 6.99),
-        "log2_steps": (0.0, 9.0),
-        "log2_batch": (0.0, 6.0),
-        "curvature_decay": (0.0, 3.0),
-        "log10_sigma": (-3.0, 2.0),
-        "sigma_decay": (-2.0, 3.0),
-        "centre": (-1.0, 1.0),
-        "start": (-1.0, 1.0),
-        "start_decay": (0.0, 2.0),
-        "log10_width": (-2.0, 2.0),
-        "skew": (0.02, 0.98),
-        "log10_step": (-2.5, 1.0),
-    }
+    axes = {"dim": (1.0, 6.99), "log2_steps": (0.0, 9.0)} | SHARED_AXES
     _longer(bound, axes)
     if "interior minimizer" not in bound.requires.properties:
         axes["centre"] = (-2.0, 2.0)

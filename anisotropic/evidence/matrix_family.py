@@ -13,7 +13,7 @@ from ..bounds.matrices import MatrixConstant
 from ..bounds.theorem import Bound
 from ..compiled.matrices import gradient_nuclear
 from .cells import Setup
-from .huber import Axes
+from .huber import SHARED_AXES, Axes
 
 
 def about_matrices(bound: Bound) -> bool:
@@ -23,21 +23,7 @@ def about_matrices(bound: Bound) -> bool:
 
 def matrix_axes(bound: Bound) -> Axes:
     """What may vary for a bound on matrices; the ball has radius 1 about the origin, and L its first eigenvalue 1."""
-    axes = {
-        "rows": (1.0, 3.99),
-        "columns": (1.0, 3.99),
-        "log2_steps": (0.0, 8.0),
-        "log2_batch": (0.0, 6.0),
-        "curvature_decay": (0.0, 3.0),
-        "log10_sigma": (-3.0, 2.0),
-        "sigma_decay": (-2.0, 3.0),
-        "centre": (-1.0, 1.0),
-        "start": (-1.0, 1.0),
-        "start_decay": (0.0, 2.0),
-        "log10_width": (-2.0, 2.0),
-        "skew": (0.02, 0.98),
-        "log10_step": (-2.5, 1.0),
-    }
+    axes = {"rows": (1.0, 3.99), "columns": (1.0, 3.99), "log2_steps": (0.0, 8.0)} | SHARED_AXES
     if "eps" in bound.constants:
         axes["log10_eps"] = (-4.0, 2.0)
     if "momentum" in bound.constants:

@@ -120,10 +120,7 @@ class Rising:
     base: Step = field(default_factory=Exact)
 
     def run(self, f: sp.Expr, domain: Domain, budget: int) -> int:
-        end = _end(self, f, domain, 0)
-        return self.base.run(f.subs(self.x, end), _without(domain, self.x), budget) + self.slope.run(
-            sp.diff(f, self.x), domain, budget
-        )
+        return _from_end(self, f, domain, budget, side=0, slope=sp.diff(f, self.x))
 
 
 @dataclass(frozen=True)
@@ -135,10 +132,7 @@ class Falling:
     base: Step = field(default_factory=Exact)
 
     def run(self, f: sp.Expr, domain: Domain, budget: int) -> int:
-        end = _end(self, f, domain, 1)
-        return self.base.run(f.subs(self.x, end), _without(domain, self.x), budget) + self.slope.run(
-            -sp.diff(f, self.x), domain, budget
-        )
+        return _from_end(self, f, domain, budget, side=1, slope=-sp.diff(f, self.x))
 
 
 @dataclass(frozen=True)
@@ -254,6 +248,12 @@ def _end(step: Any, f: sp.Expr, domain: Domain, side: int) -> Any:
     if end in (sp.oo, -sp.oo):
         raise refuse(f, domain, f"{type(step).__name__} needs a finite end of {step.x}")
     return end
+
+
+def _from_end(step: Any, f: sp.Expr, domain: Domain, budget: int, side: int, slope: sp.Expr) -> int:
+    """f >= 0 at one end of x by `base`, and from there on since `slope`, in the direction away from it, is >= 0."""
+    at_end = f.subs(step.x, _end(step, f, domain, side))
+    return step.base.run(at_end, _without(domain, step.x), budget) + step.slope.run(slope, domain, budget)
 
 
 def _without(domain: Domain, x: sp.Symbol) -> Domain:

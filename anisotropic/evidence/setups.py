@@ -16,6 +16,7 @@ import numpy as np
 from .. import batching, bounds, noises, optimizers, problems, schedules
 from .._support.names import nearest
 from ..bounds.comparison import power_law
+from ..records import Objective, Optimizer
 from .cells import (
     BOX,
     DENSE,
@@ -248,32 +249,32 @@ def _sgd_every_schedule_lower() -> Setup:
     return Setup(bounds.sgd_every_schedule_lower, f, method, noise, 1.0, steps, batch, replicas=4096, records=5)
 
 
+#: Rates of others on the last iterate: objective, start, method and horizon; where a rate is an equality, the instance
+#: that shows it.
+_STATED: dict[str, Callable[[], tuple[Objective, Any, Optimizer, int]]] = {
+    "drori_teboulle_gd": lambda: (_worst_huber(), 1.0, optimizers.sgd(1.0), 100),
+    "nesterov_gd": lambda: (_worst_huber(), 1.0, optimizers.sgd(1.5), 100),
+    "nesterov_gd_short": lambda: (_worst_huber(), 1.0, optimizers.sgd(1.0), 100),
+    "deklerk_gd": lambda: (*_valley(), optimizers.sgd(2 / 1.1), 30),
+    "ghadimi_heavy_ball": lambda: (*_valley(), optimizers.heavy_ball(0.5, momentum=np.sqrt(0.95 * 0.5)), 100),
+    "abbaszadehpeivasti_gd_pl": lambda: (*_valley(), optimizers.sgd(1.9), 100),
+}
+
+
+def _worst_huber() -> Objective:
+    """The worst function for 100 updates with step size 1/L."""
+    return problems.huber(1.0, 1 / 201)
+
+
+def _valley() -> tuple[Objective, Any]:
+    return problems.quadratic(np.array([1.0, 0.1])), np.array([1.0, 10.0])
+
+
 def _stated(name: str) -> Setup:
-    """Rates of others on the last iterate: where one is an equality, the instance that shows it."""
-    start: Any = 1.0
-    if name in ("drori_teboulle_gd", "nesterov_gd_short"):  # the Huber function that is worst for 100 updates
-        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.0)
-    elif name == "nesterov_gd":
-        f, optimizer = problems.huber(1.0, 1 / 201), optimizers.sgd(1.5)
-    else:
-        f, start = problems.quadratic(np.array([1.0, 0.1])), np.array([1.0, 10.0])
-        optimizer = {
-            "deklerk_gd": optimizers.sgd(2 / 1.1),
-            "ghadimi_heavy_ball": optimizers.heavy_ball(0.5, momentum=np.sqrt(0.95 * 0.5)),
-            "abbaszadehpeivasti_gd_pl": optimizers.sgd(1.9),
-        }[name]
-    steps = 30 if name == "deklerk_gd" else 100
-    return Setup(bounds[name], f, optimizer, noises.none(), start, steps, replicas=2)  # type: ignore[index]
+    f, start, method, steps = _STATED[name]()
+    return Setup(bounds[name], f, method, noises.none(), start, steps, replicas=2)  # type: ignore[index]
 
 
-_STATED = (
-    "drori_teboulle_gd",
-    "nesterov_gd",
-    "nesterov_gd_short",
-    "deklerk_gd",
-    "ghadimi_heavy_ball",
-    "abbaszadehpeivasti_gd_pl",
-)
 _SETUPS: dict[str, Callable[[], Setup]] = {
     "convex_sgd": _convex_sgd,
     "convex_sgd_proj": _convex_sgd_proj,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..compiled.leaf import leaf
-from ..compiled.matrices import copy_to, multiply, multiply_transposed, orthogonal_rows, row_lengths, transpose_to
+from ..compiled.matrices import copy_to, multiply, multiply_transposed, singular_rows, transpose_to
 from ..compiled.views import matrix
 from ..records import FloatArray, Objective, float_parameter, numbers, positive_semidefinite, top_eigenvalues
 from ..smoothness import gershgorin
@@ -108,20 +108,12 @@ def kronecker_value(w, params):
 def _singular(w, params):
     """U and R with orthogonal rows of U, their lengths: Y = R' U (or its transpose) for Y = A^(1/2) (W - C)."""
     m, n = params.centre.shape
-    few, many = min(m, n), max(m, n)
     X, Y = np.empty((m, n)), np.empty((m, n))
     for i in range(m):
         for j in range(n):
             X[i, j] = w[i * n + j] - params.centre[i, j]
     multiply(params.root, X, Y)
-    U, R, lengths = np.empty((few, many)), np.empty((few, few)), np.empty(few)
-    if m <= n:
-        copy_to(Y, U)
-    else:
-        transpose_to(Y, U)
-    orthogonal_rows(U, R)
-    row_lengths(U, lengths)
-    return U, R, lengths
+    return singular_rows(Y)
 
 
 @leaf
